@@ -1,0 +1,57 @@
+"""storage-admin: the schema of Agno's session tables, versioned, compared and upgraded without losing a word."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from storage_admin.version import __version__
+
+if TYPE_CHECKING:
+    from storage_admin.admin import DatabaseInfo, Outcome, StorageAdmin, Survey, UpgradeReport
+    from storage_admin.catalog import Catalog, load_catalog
+    from storage_admin.changes import Plan, Status
+    from storage_admin.errors import StorageAdminError, UpgradeFailed
+    from storage_admin.history import Revision
+    from storage_admin.locking import Patience
+    from storage_admin.naming import TableRef
+
+__all__ = [
+    "Catalog",
+    "DatabaseInfo",
+    "Outcome",
+    "Patience",
+    "Plan",
+    "Revision",
+    "Status",
+    "StorageAdmin",
+    "StorageAdminError",
+    "Survey",
+    "TableRef",
+    "UpgradeFailed",
+    "UpgradeReport",
+    "__version__",
+    "load_catalog",
+]
+
+# The command line imports this package before it knows what to do; `--help` must not pay for SQLAlchemy.
+_HOMES = {
+    "admin": ("DatabaseInfo", "Outcome", "StorageAdmin", "Survey", "UpgradeReport"),
+    "catalog": ("Catalog", "load_catalog"),
+    "changes": ("Plan", "Status"),
+    "errors": ("StorageAdminError", "UpgradeFailed"),
+    "history": ("Revision",),
+    "locking": ("Patience",),
+    "naming": ("TableRef",),
+}
+
+
+def __getattr__(name: str) -> object:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

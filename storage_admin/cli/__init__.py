@@ -1,0 +1,97 @@
+"""The command line. Each command is one call deep: it reads its options, calls the library, shows the result."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from contextlib import suppress
+
+import click
+
+from storage_admin.cli import check, demo, history, inspect, plan, upgrade, versions
+from storage_admin.cli.options import debug_option, debugging
+from storage_admin.errors import StorageAdminError
+from storage_admin.version import __version__
+
+EXIT_CODES = """\b
+Exit codes:
+  0   fine
+  1   error
+  2   changes are pending (check)
+  3   drift: a table differs in a way that only its owner can mend
+  4   the database was upgraded by a newer release
+  5   a lock could not be obtained in time
+  6   some of several tables failed
+  64  wrong usage
+"""
+
+
+@click.group(
+    epilog=EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    no_args_is_help=True,
+)
+@click.version_option(__version__, "-V", "--version", message="storage-admin %(version)s")
+@debug_option
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Bring the session tables of Agno and phidata to the current schema, without losing a stored word.
+
+    TABLE is [SCHEMA.]NAME[=KIND[,KIND...]]. Without TABLE a command takes every session table that it finds by its
+    shape. The database is named by --db-url, STORAGE_ADMIN_DB_URL, DATABASE_URL, or db-url under
+    [tool.storage-admin] in pyproject.toml or storage-admin.toml, in this order.
+    """
+    ctx.color = colour_wanted()
+
+
+for module in (upgrade, plan, inspect, check, history, versions, demo):
+    cli.add_command(module.command)
+
+
+def colour_wanted() -> bool | None:
+    """True, False, or None for "where the output is a terminal" (no-color.org, force-color.org)."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return False if os.environ.get("TERM") == "dumb" else None
+
+
+def main() -> None:
+    """The entry point: every error becomes one sentence and one exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line; return its exit code."""
+    try:
+        result = cli.main(arguments, prog_name="storage-admin", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        return 64 if isinstance(error, click.UsageError) else 1
+    except click.Abort:
+        click.echo("Interrupted.", err=True)
+        return 130
+    except StorageAdminError as error:
+        return _fail(error, str(error), error.exit_code)
+    except BrokenPipeError:
+        # Whoever read our output (head, less) has enough; without this Python complains once more at exit.
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001 - a person sees a sentence, whatever happened
+        return _fail(error, f"unexpected {type(error).__name__}: {error}. Run it again with --debug to see where.", 1)
+    return result if isinstance(result, int) else 0
+
+
+def _fail(error: Exception, message: str, code: int) -> int:
+    from storage_admin.cli.options import known_secrets
+    from storage_admin.database import redact
+
+    if debugging():
+        click.echo(redact("".join(traceback.format_exception(error)), known_secrets()), err=True)
+    label = click.style("Error:", fg="red", bold=True)
+    click.echo(f"{label} {redact(message, known_secrets())}", err=True, color=colour_wanted())
+    return code

@@ -1,0 +1,8 @@
+"""storage-admin demo."""
+
+import click
+
+
+@click.command("demo")
+def command() -> None:
+    """X"""

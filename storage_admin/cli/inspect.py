@@ -1,0 +1,67 @@
+"""storage-admin inspect."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from storage_admin.changes import ExtraColumn
+from storage_admin.cli.options import database_options, open_admin, output_option, tables_argument
+
+if TYPE_CHECKING:
+    from storage_admin.admin import Survey
+    from storage_admin.catalog import Catalog
+    from storage_admin.changes import Plan
+
+
+@click.command("inspect")
+@tables_argument
+@database_options
+@output_option
+def command(tables: tuple[str, ...], db_url: str | None, schema: str | None, output: str) -> None:
+    """Show the session tables: kinds, version, status, what is kept, rows and size. Changes nothing."""
+    from storage_admin.cli.documents import survey_document
+    from storage_admin.cli.output import emit, show_notes
+    from storage_admin.dialects import dialect_named
+
+    admin = open_admin(db_url, schema)
+    survey = admin.inspect(tables)
+    if output == "table":
+        show(survey, admin.catalog)
+    else:
+        emit(survey_document(survey, admin.catalog, dialect_named(survey.database.dialect)), output)
+    show_notes(survey.notes)
+
+
+def show(survey: Survey, catalog: Catalog) -> None:
+    """Print a survey for people."""
+    from storage_admin.cli import output as out
+
+    headers = ("Table", "Kinds", "Version", "Status", "Rows", "Size", "To do")
+    rows = [
+        (
+            str(plan.table),
+            ", ".join(plan.kinds),
+            out.version_text(plan, catalog),
+            out.status_text(plan.status.value),
+            f"{plan.live.rows:,}" if plan.live and plan.live.rows is not None else "-",
+            out.size_text(plan.live.bytes if plan.live else None),
+            out.pending_text(plan),
+        )
+        for plan in survey.plans
+    ]
+    out.say(f"{survey.database.dialect} {survey.database.server_version} at {survey.database.url}\n")
+    out.show_table(headers, rows, right=("Rows", "Size"))
+    for plan in survey.plans:
+        if kept := _kept(plan):
+            click.echo(f"{plan.table} keeps, beyond version {plan.target_version}: {kept}")
+    out.say(f"\n{out.summary(plan.status.value for plan in survey.plans)}. The newest version is {survey.head}.")
+
+
+def _kept(plan: Plan) -> str:
+    parts = []
+    for extra in plan.extras:
+        name = extra.column.name if isinstance(extra, ExtraColumn) else f"index {extra.name}"
+        parts.append(f"{name} (retired)" if extra.retired else name)
+    return ", ".join(parts)

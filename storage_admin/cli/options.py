@@ -1,0 +1,106 @@
+"""Options that several commands share, and where their defaults come from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from storage_admin.admin import StorageAdmin
+    from storage_admin.catalog import Catalog
+
+    Command = TypeVar("Command", bound=Callable[..., Any])
+
+URL_VARIABLES = ("STORAGE_ADMIN_DB_URL", "DATABASE_URL")
+CONFIG_FILES = ("pyproject.toml", "storage-admin.toml")
+
+_state: dict[str, Any] = {"debug": False, "urls": set()}
+
+
+def debugging() -> bool:
+    """Whether --debug was given."""
+    return bool(_state["debug"])
+
+
+def known_secrets() -> tuple[str, ...]:
+    """Every secret in a URL that this process has read from anywhere."""
+    from storage_admin.database import secrets_in
+
+    return tuple(secret for url in _state["urls"] for secret in secrets_in(url))
+
+
+def _set_debug(_ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value:
+        _state["debug"] = True
+
+
+debug_option = click.option(
+    "--debug", is_flag=True, expose_value=False, callback=_set_debug, help="Show where an error comes from."
+)
+output_option = click.option(
+    "-o", "--output", type=click.Choice(["table", "json", "yaml"]), default="table", help="How to show the result."
+)
+tables_argument = click.argument("tables", nargs=-1, metavar="[TABLE]...")
+to_option = click.option("--to", type=int, metavar="N", help="The version to go to; the newest without it.")
+
+
+def database_options(command: Command) -> Command:
+    """--db-url and --schema, as every command has them that reaches a database."""
+    url = click.option("--db-url", metavar="URL", help="postgresql://user:password@host/database or sqlite:///file.db")
+    schema = click.option("--schema", metavar="NAME", help="Look only into this schema; create tables here.")
+    return url(schema(debug_option(command)))
+
+
+def catalog() -> Catalog:
+    """The shipped catalogue, or the folder that STORAGE_ADMIN_VERSIONS names (to try a new version file)."""
+    from storage_admin.catalog import load_catalog
+
+    folder = os.environ.get("STORAGE_ADMIN_VERSIONS")
+    return load_catalog(Path(folder)) if folder else load_catalog()
+
+
+def open_admin(db_url: str | None, schema: str | None) -> StorageAdmin:
+    """The facade for the database that the options, the environment or a file name.
+
+    Raises:
+        NoDatabaseURL, BadDatabaseURL, UnsupportedDatabase
+    """
+    from storage_admin.admin import StorageAdmin
+    from storage_admin.errors import NoDatabaseURL
+
+    url = (
+        db_url
+        or next((os.environ[name] for name in URL_VARIABLES if os.environ.get(name)), None)
+        or _configured("db-url")
+    )
+    if not url:
+        raise NoDatabaseURL
+    _state["urls"].add(url)
+    return StorageAdmin(url, schema=schema or _configured("schema"), catalog=catalog())
+
+
+def _configured(key: str) -> str | None:
+    from storage_admin.errors import UsageError
+    from storage_admin.toml import TOMLDecodeError, loads
+
+    for name in CONFIG_FILES:
+        file = Path(name)
+        if not file.is_file():
+            continue
+        try:
+            content = loads(file.read_text(encoding="utf-8"))
+        except (TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UsageError(problem=f"{name} cannot be read: {error}") from None
+        section = content if name != "pyproject.toml" else content.get("tool", {}).get("storage-admin", {})
+        section = section.get("tool", {}).get("storage-admin", section)
+        value = section.get(key)
+        if value is not None and not isinstance(value, str):
+            raise UsageError(problem=f"{name}: {key} must be a text")
+        if value:
+            return str(value)
+    return None

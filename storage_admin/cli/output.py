@@ -1,0 +1,121 @@
+"""Showing results: tables for people, JSON and YAML for programs. Data goes to stdout, talk to stderr."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from storage_admin import changes as c
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from storage_admin.catalog import Catalog
+    from storage_admin.cli.documents import Document
+
+KILO = 1024
+COLOURS = {
+    "current": "green",
+    "outdated": "yellow",
+    "missing": "yellow",
+    "drifted": "red",
+    "ahead": "magenta",
+    "failed": "red",
+    "upgraded": "green",
+    "created": "green",
+}
+
+
+def emit(document: Document, output: str) -> None:
+    """Print a document as JSON or YAML."""
+    import msgspec
+
+    if output == "yaml":
+        import yaml
+
+        click.echo(yaml.safe_dump(msgspec.to_builtins(document), sort_keys=False, allow_unicode=True), nl=False)
+    else:
+        click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+
+
+def show_table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:
+    """Print a table; the columns named in ``right`` are set to the right."""
+    from tabulate import tabulate
+
+    align = ["right" if header in right else "left" for header in headers]
+    text = tabulate(rows, headers, tablefmt="simple", colalign=align, disable_numparse=True)
+    click.echo("\n".join(line.rstrip() for line in text.splitlines()))
+
+
+def show_notes(notes: Iterable[str]) -> None:
+    """Say what is worth a reader's while, on stderr."""
+    for note in notes:
+        say(f"{click.style('Note:', bold=True)} {note}")
+
+
+def say(text: str) -> None:
+    """Talk, on stderr, so that stdout stays data."""
+    click.echo(text, err=True)
+
+
+def status_text(status: str) -> str:
+    """A status in its colour (which click takes out again where there is no terminal)."""
+    return click.style(status, fg=COLOURS.get(status))
+
+
+def version_text(plan: c.Plan, catalog: Catalog) -> str:
+    """``4 (agno 0.0.2)``, or a dash."""
+    return f"{plan.version} ({catalog.version(plan.version).released})" if plan.version is not None else "-"
+
+
+def pending_text(plan: c.Plan) -> str:
+    """What is to be done with a table, in a few words, or what blocks it."""
+    if plan.status is c.Status.DRIFTED:
+        return "; ".join(str(drift) for drift in plan.drifts)
+    if plan.status is c.Status.AHEAD:
+        return f"recorded at version {plan.recorded} by a newer storage-admin"
+    return ", ".join(change_text(change) for change in plan.changes)
+
+
+def change_text(change: c.Change) -> str:
+    """One change in a few words."""
+    match change:
+        case c.CreateSchema():
+            return f"create schema {change.schema}"
+        case c.CreateTable():
+            return "create table"
+        case c.AddColumn():
+            return f"add {change.column.name}"
+        case c.SetDefault():
+            return f"default for {change.column.name}"
+        case c.CreateIndex():
+            return f"index ({', '.join(change.index.columns)})"
+        case c.RebuildIndex():
+            return f"rebuild index {change.name}"
+
+
+def count_text(number: int, what: str) -> str:
+    """``1 table``, ``2 tables``."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def summary(words: Iterable[str], what: str = "table") -> str:
+    """``12 tables: 5 outdated, 7 current``."""
+    counted: dict[str, int] = {}
+    for word in words:
+        counted[word] = counted.get(word, 0) + 1
+    parts = ", ".join(f"{number:,} {status_text(word)}" for word, number in counted.items())
+    return f"{count_text(sum(counted.values()), what)}: {parts}"
+
+
+def size_text(size: int | None) -> str:
+    """A size in the largest unit that leaves a digit before the point."""
+    if size is None:
+        return "-"
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < KILO:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= KILO
+    return f"{value:.1f} TB"

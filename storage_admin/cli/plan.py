@@ -1,0 +1,113 @@
+"""storage-admin plan."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from storage_admin.changes import Status
+from storage_admin.cli.check import EXIT_CODES
+from storage_admin.cli.options import catalog, database_options, open_admin, output_option, tables_argument, to_option
+
+if TYPE_CHECKING:
+    from storage_admin.admin import StorageAdmin, Survey
+
+
+@click.command("plan")
+@tables_argument
+@database_options
+@to_option
+@click.option("--sql", is_flag=True, help="Print a SQL script and nothing else: one transaction per table.")
+@click.option("--dialect", metavar="D", help="With --sql: no database, but postgresql or sqlite.")
+@click.option("--from", "from_", type=int, metavar="N", help="With --dialect: the version to start at; 0 creates.")
+@output_option
+def command(
+    tables: tuple[str, ...],
+    db_url: str | None,
+    schema: str | None,
+    to: int | None,
+    sql: bool,
+    dialect: str | None,
+    from_: int | None,
+    output: str,
+) -> int:
+    """Show the exact statements that upgrade would run on this database. Changes nothing.
+
+    With --sql --dialect D --from N --to M TABLE=KIND it needs no database at all.
+    """
+    if dialect is not None:
+        if not sql or db_url is not None or not tables:
+            raise click.UsageError("--dialect goes with --sql and TABLE=KIND, and without --db-url.")
+        click.echo(_offline(tables, dialect, from_ or 0, to, schema), nl=False)
+        return 0
+    if from_ is not None:
+        raise click.UsageError("--from goes with --sql --dialect; on a database the shape of the table says it.")
+    if sql and output != "table":
+        raise click.UsageError("--sql prints SQL; leave out -o.")
+    admin = open_admin(db_url, schema)
+    survey = admin.plan(tables, to=to)
+    show(admin, survey, output="sql" if sql else output)
+    return exit_code(survey)
+
+
+def exit_code(survey: Survey) -> int:
+    """Pending changes are what a plan is for; only what it cannot plan is worth a code."""
+    return EXIT_CODES[survey.status] if survey.status in (Status.DRIFTED, Status.AHEAD) else 0
+
+
+def show(admin: StorageAdmin, survey: Survey, *, output: str) -> None:
+    """Print the plans of a survey as text, SQL, JSON or YAML."""
+    from storage_admin.cli import output as out
+    from storage_admin.cli.documents import survey_document
+    from storage_admin.dialects import dialect_named
+    from storage_admin.render import render, script
+
+    dialect = dialect_named(survey.database.dialect)
+    if output == "sql":
+        header = f"storage-admin {_version()}: computed for {survey.database.url}; not to be used on another database"
+        click.echo(script(survey.plans, dialect, header), nl=False)
+    elif output == "table":
+        for plan in survey.plans:
+            if plan.runnable:
+                click.echo(
+                    f"{click.style(str(plan.table), bold=True)} ({', '.join(plan.kinds)}): "
+                    f"version {out.version_text(plan, admin.catalog)} -> {plan.target_version}"
+                )
+                click.echo("".join(f"  {line}\n" for s in render(plan, dialect) for line in f"{s};".splitlines()))
+    else:
+        statements = {plan: render(plan, dialect) for plan in survey.plans if plan.runnable}
+        out.emit(survey_document(survey, admin.catalog, dialect, statements=statements), output)
+    for plan in survey.plans:
+        if plan.drifts or plan.status.value == "ahead":
+            status = out.status_text(plan.status.value)
+            out.say(f"{plan.table} is {status} and will not be touched: {out.pending_text(plan)}")
+    out.show_notes(survey.notes)
+    out.say(out.summary(plan.status.value for plan in survey.plans))
+
+
+def _offline(tables: tuple[str, ...], dialect: str, start: int, to: int | None, schema: str | None) -> str:
+    from storage_admin.compare import plan_between
+    from storage_admin.dialects import dialect_named
+    from storage_admin.errors import KindNeeded
+    from storage_admin.naming import parse_table
+    from storage_admin.render import script
+    from storage_admin.schema import TableName
+
+    versions, record = catalog(), dialect_named(dialect)
+    plans = []
+    for text in tables:
+        ref = parse_table(text, versions)
+        if not ref.kinds:
+            raise KindNeeded(table=ref, reason="is planned without a database", kinds="KIND")
+        name = TableName((ref.schema or schema or record.default_schema) if record.has_schemas else None, ref.name)
+        plans.append(plan_between(name, ref.kinds, versions, record, start=start, to=to))
+    return script(
+        plans, record, f"storage-admin {_version()}: from version {start} to {to or versions.head}, {record.title}"
+    )
+
+
+def _version() -> str:
+    from storage_admin.version import __version__
+
+    return __version__

@@ -1,0 +1,90 @@
+"""storage-admin upgrade."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from storage_admin.cli.options import database_options, open_admin, output_option, tables_argument, to_option
+
+if TYPE_CHECKING:
+    from storage_admin.admin import UpgradeReport
+
+
+@click.command("upgrade")
+@tables_argument
+@database_options
+@to_option
+@click.option("--dry-run", is_flag=True, help="Show what would be done, like plan, and change nothing.")
+@click.option(
+    "--lock-timeout",
+    type=click.IntRange(min=1),
+    default=200,
+    show_default=True,
+    metavar="MS",
+    help="How long one attempt may hold others up, in milliseconds.",
+)
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=60,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to go on trying while a table is in use.",
+)
+@output_option
+def command(
+    tables: tuple[str, ...],
+    db_url: str | None,
+    schema: str | None,
+    to: int | None,
+    dry_run: bool,
+    lock_timeout: int,
+    wait: float,
+    output: str,
+) -> int:
+    """Bring the tables to the newest version. Only adds; create a missing table by naming its kind: NAME=KIND."""
+    from storage_admin.cli import plan as plan_command
+    from storage_admin.cli.output import say
+    from storage_admin.errors import UpgradeFailed
+    from storage_admin.locking import Patience
+
+    admin = open_admin(db_url, schema)
+    if dry_run:
+        survey = admin.plan(tables, to=to)
+        plan_command.show(admin, survey, output=output)
+        say("Nothing was changed.")
+        return plan_command.exit_code(survey)
+    try:
+        show(admin.upgrade(tables, to=to, patience=Patience(lock_timeout, wait)), output)
+    except UpgradeFailed as error:
+        show(error.report, output)
+        raise
+    return 0
+
+
+def show(report: UpgradeReport, output: str) -> None:
+    """Print what was done."""
+    from storage_admin.cli import output as out
+    from storage_admin.cli.documents import result_of, upgrade_document
+
+    if output != "table":
+        out.emit(upgrade_document(report), output)
+    else:
+        rows = [
+            (
+                str(o.plan.table),
+                ", ".join(o.plan.kinds),
+                out.status_text(result_of(o)),
+                f"{'-' if o.plan.version is None else o.plan.version} -> {o.plan.target_version}",
+                str(o.error) if o.error else ", ".join(out.change_text(change) for change in o.plan.changes),
+                "" if o.error else f"{o.seconds * 1000:.0f} ms",
+            )
+            for o in report.outcomes
+            if o.changed or o.error
+        ]
+        if rows:
+            out.show_table(("Table", "Kinds", "Result", "Version", "Done", "Time"), rows, right=("Time",))
+    out.show_notes(report.notes)
+    out.say(out.summary(result_of(outcome) for outcome in report.outcomes))

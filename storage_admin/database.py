@@ -1,0 +1,231 @@
+"""A URL becomes an engine here; what a driver says becomes a sentence; what is secret is taken out of every text."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from sqlalchemy import create_engine, exc, make_url
+from sqlalchemy.pool import NullPool
+
+from storage_admin.dialects import DIALECTS
+from storage_admin.errors import BadDatabaseURL, CannotConnect, NoSuchFile, NotADatabase, UnsupportedDatabase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import URL, Connection, CursorResult, Engine
+
+    from storage_admin.dialects import Dialect
+    from storage_admin.errors import StorageAdminError
+
+MASK = "***"
+SECRET_QUERY = re.compile(r"password|secret|token|passfile|sslkey", re.IGNORECASE)
+
+# What people write, and the driver that we bring.
+DRIVERS = {
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "postgresql+asyncpg": "postgresql+psycopg",
+    "postgresql+psycopg_async": "postgresql+psycopg",
+    "sqlite+aiosqlite": "sqlite",
+    "sqlite+pysqlite": "sqlite",
+}
+
+
+# --- secrets -----------------------------------------------------------------------------------------------
+
+
+def secrets_in(url: str) -> tuple[str, ...]:
+    """Every piece of a URL that may be a secret, also of a URL that cannot be read, longest first.
+
+    An unescaped ``@`` or ``/`` in a password puts its rest into the host or the path, and from there into the
+    messages of the driver; so each piece between those characters counts.
+    """
+    rest = url.partition("://")[2]
+    userinfo, at, _ = rest.rpartition("@")
+    pieces = set(re.split(r"[@/?#]", userinfo.partition(":")[2])) if at else set()
+    pieces.add(userinfo.partition(":")[2])
+    pieces |= {value for key, value in re.findall(r"[?&]([^=&]+)=([^&#]*)", rest) if SECRET_QUERY.search(key)}
+    pieces |= {unquote(piece) for piece in pieces}
+    return tuple(sorted((piece for piece in pieces if len(piece) > 1), key=len, reverse=True))
+
+
+def redact(message: str, secrets: tuple[str, ...]) -> str:
+    """The message without any of the secrets."""
+    for secret in secrets:
+        message = message.replace(secret, MASK)
+    return message
+
+
+def displayed_url(url: URL) -> str:
+    """A URL that can be shown: no password, neither before the host nor among the parameters."""
+    query = {key: (MASK if SECRET_QUERY.search(key) else value) for key, value in url.query.items()}
+    return url.set(query=query).render_as_string(hide_password=True).replace("%2A%2A%2A", MASK)
+
+
+# --- URL -> engine -----------------------------------------------------------------------------------------
+
+
+def parse_url(text: str) -> URL:
+    """Read a database URL and settle on a driver.
+
+    Raises:
+        BadDatabaseURL: it is none; the message holds no part of it.
+        UnsupportedDatabase: no dialect is known for it.
+    """
+    scheme, separator, rest = text.strip().partition("://")
+    if not separator:
+        raise BadDatabaseURL(problem="it has no '://' after the name of the database product")
+    if rest.rpartition("?")[0].count("@") > 1 or (rest.count("@") > 1 and "?" not in rest):
+        raise BadDatabaseURL(problem="it has more than one '@', so a password may hold one unescaped")
+    try:
+        url = make_url(f"{DRIVERS.get(scheme, scheme)}://{rest}")
+    except (exc.ArgumentError, ValueError):
+        raise BadDatabaseURL(problem="host, port or password is not well-formed") from None
+    if url.get_backend_name() not in DIALECTS:
+        raise UnsupportedDatabase(name=url.get_backend_name(), supported=", ".join(DIALECTS))
+    return url
+
+
+def make_engine(url: URL, *, writable: bool = False, create: bool = False) -> Engine:
+    """An engine with one connection at a time, for a process that ends soon.
+
+    A SQLite file is opened read-only unless ``writable``, and made only with ``create``.
+
+    Raises:
+        NoSuchFile: the SQLite file is not there.
+        UnsupportedDatabase: the driver that the URL names is not installed.
+    """
+    if url.get_backend_name() == "sqlite":
+        return _sqlite_engine(url, writable=writable, create=create)
+    try:
+        return create_engine(
+            url,
+            poolclass=NullPool,
+            isolation_level="AUTOCOMMIT",
+            hide_parameters=True,
+            connect_args={"application_name": "storage-admin", "connect_timeout": 10}
+            | ({"prepare_threshold": None} if url.get_driver_name() == "psycopg" else {}),
+        )
+    except (ModuleNotFoundError, exc.NoSuchModuleError):
+        raise UnsupportedDatabase(name=url.drivername, supported="postgresql (psycopg), sqlite") from None
+
+
+def _sqlite_engine(url: URL, *, writable: bool, create: bool) -> Engine:
+    import sqlite3
+
+    if url.database in (None, "", ":memory:"):
+        return create_engine(url, isolation_level="AUTOCOMMIT")
+    path = Path(url.database)
+    if not path.exists() and not create:
+        raise NoSuchFile(database=displayed_url(url), path=path)
+    if path.is_dir():
+        raise NotADatabase(database=displayed_url(url), path=path)
+    mode = "rwc" if create else "rw" if writable else "ro"
+    timeout = 1 if writable else 10  # seconds in one attempt; who writes tries again and again
+    address = f"{path.resolve().as_uri()}?mode={mode}"
+    # A creator instead of SQLAlchemy's own handling of file: URLs, which needs the path written in two ways.
+    return create_engine(
+        url,
+        creator=lambda: sqlite3.connect(
+            address, uri=True, isolation_level=None, timeout=timeout, check_same_thread=False
+        ),
+        poolclass=NullPool,
+        isolation_level="AUTOCOMMIT",
+        hide_parameters=True,
+    )
+
+
+def dialect_of(engine: Engine) -> Dialect:
+    """The dialect record of an engine.
+
+    Raises:
+        UnsupportedDatabase: there is none.
+    """
+    try:
+        return DIALECTS[engine.dialect.name]
+    except KeyError:
+        raise UnsupportedDatabase(name=engine.dialect.name, supported=", ".join(DIALECTS)) from None
+
+
+# --- connections -------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def connected(engine: Engine) -> Iterator[Connection]:
+    """A connection in autocommit mode: reading needs no transaction, and `transaction` begins its own.
+
+    Raises:
+        CannotConnect, NotADatabase: with what to do about it.
+    """
+    try:
+        connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+    except exc.DBAPIError as error:
+        raise connection_error(engine.url, error) from error
+    try:
+        yield connection
+    except exc.DBAPIError as error:
+        raise connection_error(engine.url, error) from error
+    finally:
+        connection.close()
+
+
+@contextmanager
+def transaction(connection: Connection, dialect: Dialect) -> Iterator[None]:
+    """One transaction on an autocommit connection, begun as the dialect wants it; rolled back on any exception."""
+    for statement in dialect.begin:
+        send(connection, statement)
+    try:
+        yield
+    except BaseException:
+        with suppress(exc.SQLAlchemyError):  # a broken connection has rolled back already
+            send(connection, "ROLLBACK")
+        raise
+    send(connection, "COMMIT")
+
+
+def send(connection: Connection, statement: str) -> CursorResult[Any]:
+    """Send a text as it is: without parameters a driver reads no placeholders into it, and a % in a name is a %."""
+    return connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
+
+
+def sql_state(error: exc.DBAPIError) -> str | None:
+    """The SQLSTATE of an error of PostgreSQL, None where there is none."""
+    state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
+    return str(state) if state else None
+
+
+def driver_message(error: exc.DBAPIError) -> str:
+    """What the driver said, on one line, without the details that may hold stored values."""
+    lines = [line.strip() for line in str(error.orig).splitlines()]
+    kept = [line for line in lines if line and not line.startswith(("DETAIL:", "LINE ", "^", "CONTEXT:"))]
+    return "; ".join(kept[:2]).removesuffix(".")
+
+
+ADVICE = (
+    ("password authentication failed", "Check user and password in the URL, or PGPASSFILE."),
+    ("no password supplied", "Give a password in the URL, in PGPASSWORD or in a .pgpass file."),
+    ("role", "Check the user name in the URL."),
+    ("does not exist", "Check the name of the database in the URL."),
+    ("failed to resolve host", "Check the name of the host in the URL."),
+    ("connection refused", "Check host and port, and that the server is running."),
+    ("timeout", "Check host and port, and that no firewall is in between."),
+    ("ssl", "Check sslmode in the URL and the server's certificates."),
+    ("too many", "The server has no connection left; try again later or raise its limit."),
+    ("readonly", "The file cannot be written; check its permissions."),
+    ("unable to open", "Check that the file and its folder may be read by you."),
+    ("locked", "Another process is writing to it; try again later."),
+)
+
+
+def connection_error(url: URL, error: exc.DBAPIError) -> StorageAdminError:
+    """The error of ours for an error of the driver, with advice and without the password."""
+    problem = redact(driver_message(error), secrets_in(url.render_as_string(hide_password=False)))
+    if "file is not a database" in problem:
+        return NotADatabase(database=displayed_url(url), path=url.database)
+    advice = next((text for sign, text in ADVICE if sign in problem.lower()), "Check the URL.")
+    return CannotConnect(database=displayed_url(url), problem=problem, advice=advice)

@@ -1,0 +1,24 @@
+"""The databases that storage-admin knows, one record each."""
+
+from __future__ import annotations
+
+from storage_admin.dialects.base import Dialect, TypeDefinition
+from storage_admin.dialects.postgres import POSTGRES
+from storage_admin.dialects.sqlite import SQLITE
+from storage_admin.errors import UnsupportedDatabase
+
+DIALECTS = {dialect.name: dialect for dialect in (POSTGRES, SQLITE)}
+
+__all__ = ["DIALECTS", "POSTGRES", "SQLITE", "Dialect", "TypeDefinition", "dialect_named"]
+
+
+def dialect_named(name: str) -> Dialect:
+    """The dialect of this name (``postgresql``, ``sqlite``).
+
+    Raises:
+        UnsupportedDatabase: there is no record for it.
+    """
+    try:
+        return DIALECTS[{"postgres": "postgresql", "sqlite3": "sqlite"}.get(name, name)]
+    except KeyError:
+        raise UnsupportedDatabase(name=name, supported=", ".join(DIALECTS)) from None

@@ -1,0 +1,84 @@
+"""What differs between databases, as data. The rest of the package asks the record and has no branch of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import md5
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from storage_admin.schema import ColumnType, Index, TableName
+
+
+@dataclass(frozen=True)
+class TypeDefinition:
+    """A logical type on one database: how it is written, and which live types are as good.
+
+    ``family`` holds lower-case names without a length: ``character varying`` stands for ``character varying(40)`` too.
+    """
+
+    sql: str
+    family: frozenset[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Dialect:
+    """One database product.
+
+    ``catalogue`` is a SQL text with ``{filter}``, ``{rows}`` and ``{size}``, whose rows are, in order: schema, name,
+    relation, columns (JSON, each with its number first), primary key (JSON, column numbers), indexes (JSON), index
+    names (JSON), row estimate, bytes. Its parameters ``:names`` and ``:markers`` are JSON arrays of strings.
+    """
+
+    name: str
+    title: str
+    types: Mapping[ColumnType, TypeDefinition]
+    defaults: Mapping[str, str]
+    has_schemas: bool
+    default_schema: str | None
+    folds_names: bool
+    name_limit: int | None
+    begin: tuple[str, ...]
+    enter: tuple[str, ...]
+    busy_states: frozenset[str]
+    busy_texts: frozenset[str]
+    raced_states: frozenset[str]
+    alters_defaults: bool
+    estimates_rows: bool
+    catalogue: str
+    named_filter: str
+    shape_filter: str
+    detail_rows: str
+    detail_size: str
+    relations_named: str
+    schemas: str
+
+    def fold(self, name: str) -> str:
+        """The name as this database compares it."""
+        return name.lower() if self.folds_names else name
+
+    def is_of_type(self, live: str, wanted: ColumnType) -> bool:
+        """Whether a live type (the database's own text) is of the family of a logical type."""
+        return live.split("(", 1)[0].strip().lower() in self.types[wanted].family
+
+    def default_sql(self, default: str | None) -> str | None:
+        """The SQL expression of a named default, None where this database leaves it to the client."""
+        return self.defaults.get(default) if default is not None else None
+
+    def index_name(self, table: TableName, index: Index, *, attempt: int = 0) -> str:
+        """The name that Agno's own release gives to this index; with ``attempt`` > 0 another one, if that is taken."""
+        prefix = f"{table.schema.replace('.', '_')}_{table.name}" if table.schema is not None else table.name
+        template = index.name or "ix_{prefix}_{columns}"
+        name = template.format(prefix=prefix, table=table.name, columns="_".join(index.columns))
+        return self._shortened(f"{name}_{attempt}" if attempt else name)
+
+    def _shortened(self, name: str) -> str:
+        # The rule is SQLAlchemy's (IdentifierPreparer._truncate_and_render_maxlen_name), which Agno goes by: the
+        # first limit - 8 characters and four digits of the MD5. Ours counts bytes, as PostgreSQL does.
+        if self.name_limit is None or len(name.encode()) <= self.name_limit:
+            return name
+        digest = md5(name.encode(), usedforsecurity=False).hexdigest()
+        head = name.encode()[: self.name_limit - 8].decode(errors="ignore")
+        return f"{head}_{digest[-4:]}"

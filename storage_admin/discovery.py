@@ -1,0 +1,247 @@
+"""Which tables are meant: found by their shape, or named; and the plan of each. Reads, never locks."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+from sqlalchemy import exc
+
+from storage_admin import history, inspector
+from storage_admin.changes import CreateIndex, Plan, Status
+from storage_admin.compare import Identity, compare, difference, identify, plan_new, with_named
+from storage_admin.database import driver_message
+from storage_admin.errors import (
+    AmbiguousTable,
+    KindNeeded,
+    NameTooLong,
+    NoSuchTable,
+    NoTablesFound,
+    NotASessionTable,
+    NotATable,
+)
+from storage_admin.naming import quoted
+from storage_admin.schema import TableName
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Sequence
+
+    from sqlalchemy import Connection
+
+    from storage_admin.catalog import Catalog
+    from storage_admin.dialects import Dialect
+    from storage_admin.naming import TableRef
+    from storage_admin.schema import LiveTable
+
+    Planner = Callable[[TableName, LiveTable | None, tuple[str, ...], Collection[TableName]], Plan]
+
+NAMES_TRIED = 3
+
+
+class Finder:
+    """One look at one database. ``shown`` is how its URL is named in messages."""
+
+    def __init__(
+        self, connection: Connection, dialect: Dialect, catalog: Catalog, schema: str | None, shown: str
+    ) -> None:
+        self.connection = connection
+        self.dialect = dialect
+        self.catalog = catalog
+        self.schema = schema
+        self.shown = shown
+        self.notes: list[str] = []
+
+    def survey(
+        self, refs: Sequence[TableRef], *, to: int | None = None, details: bool = False
+    ) -> tuple[tuple[Plan, ...], tuple[str, ...]]:
+        """The plans of the named tables, or of all that are found, and notes about them.
+
+        Raises:
+            NoTablesFound, NoSuchTable, NotATable, NotASessionTable, KindNeeded, AmbiguousTable, UnknownVersion
+        """
+        to = self.catalog.head if to is None else self.catalog.version(to).number
+        names = {ref.name for ref in refs} | {history.REVISIONS}
+        found = self._find(names if refs else {history.REVISIONS}, by_shape=not refs, details=details)
+        logs = [live.name.schema for live in found if live.name.name == history.REVISIONS]
+        found = [live for live in found if live.name.name != history.REVISIONS]
+        recorded = self._recorded(logs)
+        chosen = list(dict.fromkeys(self._resolve(ref, found) for ref in refs)) if refs else self._discovered(found)
+        make = self._planner(recorded, to)
+        plans = tuple(make(name, live, kinds, ()) for name, live, kinds in chosen)
+        return self._with_free_names(plans, make), self._all_notes(plans, details=details)
+
+    def again(self, plan: Plan) -> Plan:
+        """Look at the table of a plan once more, and plan its way to the same version."""
+        found = inspector.find_tables(self.connection, self.dialect, names=[plan.table.name], schema=plan.table.schema)
+        live = next((live for live in found if live.name == plan.table), None)
+        kinds = plan.kinds
+        if live is not None:
+            kinds = with_named(identify(live.shape, self.catalog, self.dialect), kinds, self.catalog)
+        recorded = {plan.table: plan.recorded} if plan.recorded is not None else {}
+        make = self._planner(recorded, plan.target_version)
+        return self._with_free_names((make(plan.table, live, kinds, ()),), make)[0]
+
+    def log_schemas(self) -> tuple[str | None, ...]:
+        """The schemas that hold a log of revisions."""
+        return tuple(live.name.schema for live in self._find({history.REVISIONS}))
+
+    def names(self, ref: TableRef, table: TableName) -> bool:
+        """Whether a reference means this table."""
+        fold = self.dialect.fold
+        schema = ref.schema or self.schema if self.dialect.has_schemas else None
+        return fold(ref.name) == fold(table.name) and schema in (None, table.schema)
+
+    # --- finding -------------------------------------------------------------------------------------------
+
+    def _find(self, names: Collection[str], *, by_shape: bool = False, details: bool = False) -> list[LiveTable]:
+        markers = self.catalog.markers if by_shape else ()
+        found = inspector.find_tables(
+            self.connection, self.dialect, markers=markers, names=names, schema=self.schema, details=details
+        )
+        return list(found)
+
+    def _recorded(self, schemas: Collection[str | None]) -> dict[TableName, int]:
+        try:
+            return history.recorded_versions(self.connection, schemas)
+        except exc.ProgrammingError as error:
+            # Without the right to read the log we go by the shape alone, as everywhere else.
+            self.notes.append(
+                f"{history.REVISIONS} cannot be read ({driver_message(error)}); going by the shapes alone"
+            )
+            return {}
+
+    def _discovered(self, found: Iterable[LiveTable]) -> list[tuple[TableName, LiveTable | None, tuple[str, ...]]]:
+        chosen: list[tuple[TableName, LiveTable | None, tuple[str, ...]]] = []
+        for live in found:
+            if not live.relation.upgradable:
+                continue
+            identity = identify(live.shape, self.catalog, self.dialect)
+            if identity.kinds:
+                chosen.append((live.name, live, identity.kinds))
+            elif identity.resemblance and identity.resemblance.near:
+                self.notes.append(_near_miss(live.name, identity))
+        if not chosen:
+            where = f", schema {self.schema}" if self.schema else ""
+            hint = "".join(f" {note}." for note in self.notes)
+            raise NoTablesFound(database=self.shown, where=where, hint=hint)
+        return chosen
+
+    def _resolve(
+        self, ref: TableRef, found: Iterable[LiveTable]
+    ) -> tuple[TableName, LiveTable | None, tuple[str, ...]]:
+        same_name = [live for live in found if self.names(ref, live.name)]
+        sessions = [live for live in same_name if live.relation.upgradable and self._identity(live).kinds]
+        if len(sessions) > 1 or (len(same_name) > 1 and not sessions):
+            names = [_reference(live.name) for live in sessions or same_name]
+            raise AmbiguousTable(name=ref, candidates=", ".join(names), example=names[0])
+        if not same_name:
+            return self._missing(ref), None, ref.kinds
+        live = (sessions or same_name)[0]
+        if not live.relation.upgradable:
+            raise NotATable(database=self.shown, table=live.name, relation=live.relation.value, advice=_advice(live))
+        return live.name, live, self._kinds(ref, live)
+
+    def _identity(self, live: LiveTable) -> Identity:
+        return identify(live.shape, self.catalog, self.dialect)
+
+    def _kinds(self, ref: TableRef, live: LiveTable) -> tuple[str, ...]:
+        identity = self._identity(live)
+        if identity.kinds:
+            return with_named(identity, ref.kinds, self.catalog)
+        like = identity.resemblance
+        if like is None or not like.near:
+            facts = {"kind": like.kind, "version": like.version, "missing": ", ".join(like.missing)} if like else {}
+            raise NotASessionTable(database=self.shown, table=live.name, **facts)
+        if not ref.kinds:
+            reason = f"has all columns of {like.kind} in version {like.version} but {like.missing[0]}"
+            raise KindNeeded(table=_reference(live.name), reason=reason, kinds=like.kind)
+        return ref.kinds
+
+    def _missing(self, ref: TableRef) -> TableName:
+        schema = (ref.schema or self.schema or self.dialect.default_schema) if self.dialect.has_schemas else None
+        if not self.dialect.has_schemas and ref.schema not in (None, "main"):
+            ref_text = quoted(f"{ref.schema}.{ref.name}")
+            raise NoSuchTable(
+                database=self.shown, table=ref, kinds="KIND", suggestion=f" SQLite has no schemas; is it '{ref_text}'?"
+            )
+        name = TableName(schema, ref.name)
+        if not ref.kinds:
+            raise NoSuchTable(database=self.shown, table=ref, kinds="KIND", suggestion=self._suggestion(ref))
+        for part in (name.schema, name.name):
+            limit = self.dialect.name_limit
+            if part is not None and limit is not None and len(part.encode()) > limit:
+                raise NameTooLong(database=self.shown, name=part, length=len(part.encode()), limit=limit)
+        return name
+
+    def _suggestion(self, ref: TableRef) -> str:
+        tables = [live.name for live in self._find({history.REVISIONS}, by_shape=True) if self._identity(live).kinds]
+        close = difflib.get_close_matches(ref.name, [table.name for table in tables], n=1)
+        return f" Did you mean {next(_reference(t) for t in tables if t.name == close[0])}?" if close else ""
+
+    # --- planning ------------------------------------------------------------------------------------------
+
+    def _planner(self, recorded: dict[TableName, int], to: int) -> Planner:
+        def make(name: TableName, live: LiveTable | None, kinds: tuple[str, ...], taken: Collection[TableName]) -> Plan:
+            if live is not None:
+                return compare(live, kinds, self.catalog, self.dialect, to=to, recorded=recorded.get(name), taken=taken)
+            schemas = inspector.existing_schemas(self.connection, self.dialect)
+            absent = name.schema is not None and name.schema not in schemas
+            return plan_new(name, kinds, self.catalog, self.dialect, to=to, create_schema=absent, taken=taken)
+
+        return make
+
+    def _with_free_names(self, plans: tuple[Plan, ...], make: Planner) -> tuple[Plan, ...]:
+        # Only who is about to create an index has to know which names are gone.
+        wanted = {
+            self.dialect.index_name(plan.table, change.index, attempt=attempt)
+            for plan in plans
+            for change in plan.changes
+            if isinstance(change, CreateIndex)
+            for attempt in range(NAMES_TRIED)
+        }
+        taken = inspector.existing_names(self.connection, self.dialect, wanted) if wanted else frozenset()
+        if not taken:
+            return plans
+        return tuple(make(p.table, p.live, p.kinds, taken) if p.changes else p for p in plans)
+
+    # --- notes ---------------------------------------------------------------------------------------------
+
+    def _all_notes(self, plans: Sequence[Plan], *, details: bool) -> tuple[str, ...]:
+        for plan in plans:
+            if self._behind_its_record(plan):
+                self.notes.append(
+                    f"{plan.table} was recorded at version {plan.recorded}, but its shape lacks something of it; "
+                    "the shape counts"
+                )
+        ambiguous = [plan for plan in plans if plan.alternatives] if details else []
+        if ambiguous:
+            first = ambiguous[0]
+            others = f" (and {len(ambiguous) - 1} more)" if len(ambiguous) > 1 else ""
+            kind = first.alternatives[0]
+            self.notes.append(
+                f"{first.table}{others} could hold {kind} as well, which looked the same at first; then name it: "
+                f"{_reference(first.table)}={kind}"
+            )
+        return tuple(self.notes)
+
+    def _behind_its_record(self, plan: Plan) -> bool:
+        if plan.recorded is None or plan.live is None or plan.status in (Status.AHEAD, Status.CURRENT):
+            return False
+        return not difference(plan.live.shape, plan.kinds, self.catalog, self.dialect, plan.recorded).nothing_missing
+
+
+def _reference(name: TableName) -> str:
+    return quoted(name.name) if name.schema is None else f"{quoted(name.schema)}.{quoted(name.name)}"
+
+
+def _near_miss(name: TableName, identity: Identity) -> str:
+    like = identity.resemblance
+    assert like is not None  # noqa: S101 - the caller has looked
+    return (
+        f"{name} looks like a table for {like.kind}, but has no column {like.missing[0]}; if it is one, name it: "
+        f"{_reference(name)}={like.kind}"
+    )
+
+
+def _advice(live: LiveTable) -> str:
+    return " Upgrade the partitioned table that it belongs to." if live.relation.value == "partition" else ""

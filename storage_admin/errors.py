@@ -1,0 +1,198 @@
+"""One tree of errors.
+
+The docstring of a class is its message; the names in braces are facts, which are also attributes of the
+error. ``exit_code`` is what the command line ends with.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class StorageAdminError(Exception):
+    """storage-admin could not do what was asked."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, **facts: object) -> None:
+        self.facts = facts
+        for name, value in facts.items():
+            setattr(self, name, value)
+        template = " ".join(inspect.cleandoc(type(self).__doc__ or type(self).__name__).split())
+        super().__init__(template.format_map(facts))
+
+
+# --- what was asked is wrong -------------------------------------------------------------------------------
+
+
+class UsageError(StorageAdminError):
+    """{problem}"""
+
+    exit_code = 64
+
+
+class UnknownKind(UsageError):
+    """{kind!r} is no kind of session. The kinds are: {known}.{suggestion}"""
+
+
+class UnknownVersion(UsageError):
+    """There is no version {version} in this catalogue: it goes from 1 to {head}. `storage-admin versions` lists
+    them.
+    """
+
+
+class KindNotInVersion(UsageError):
+    """The kind {kind} does not exist in version {version}: it appears with version {first}. Name a later version
+    with --to.
+    """
+
+
+class BadTableName(UsageError):
+    """{text!r} does not name a table: {problem}. Write [SCHEMA.]NAME[=KIND[,KIND...]] and put a name with a dot, an
+    equals sign or a quote in double quotes: '"odd.name"=agent'.
+    """
+
+
+class BadDatabaseURL(UsageError):
+    """The database URL cannot be read: {problem}. It looks like postgresql://user:password@host:5432/database or
+    sqlite:///path/to/file.db; write @ : / ? # and % of a password as %40 %3A %2F %3F %23 %25.
+    """
+
+
+class NoDatabaseURL(UsageError):
+    """No database named. Give --db-url, or set STORAGE_ADMIN_DB_URL or DATABASE_URL, or write db-url under
+    [tool.storage-admin] in pyproject.toml or in storage-admin.toml.
+    """
+
+
+class UnsupportedDatabase(UsageError):
+    """{name} is not supported. This release works with: {supported}."""
+
+
+class KindNeeded(UsageError):
+    """{table} {reason}, so its kind must be named: {table}={kinds}."""
+
+
+class AmbiguousTable(UsageError):
+    """{name} stands for several tables: {candidates}. Name the schema: {example}."""
+
+
+# --- the catalogue -----------------------------------------------------------------------------------------
+
+
+class CatalogError(StorageAdminError):
+    """{file}: {place}: {problem}"""
+
+
+class ReleasedFileChanged(StorageAdminError):
+    """Released version files differ from {lock}: {files}. A released file never changes; add a new version instead."""
+
+    files: Sequence[str]
+
+
+# --- the database ------------------------------------------------------------------------------------------
+
+
+class DatabaseError(StorageAdminError):
+    """{database}: {problem}"""
+
+
+class CannotConnect(DatabaseError):
+    """Cannot connect to {database}: {problem}. {advice}"""
+
+
+class NoSuchFile(DatabaseError):
+    """There is no file {path}, and storage-admin never creates one by accident. Check the path; for a new, empty
+    database create the file first: touch {path}
+    """
+
+
+class NotADatabase(DatabaseError):
+    """{path} is not a SQLite database. Check the path."""
+
+
+class NoTablesFound(DatabaseError):
+    """No session tables in {database}{where}.{hint} Check the URL and --schema; to create a table, name it with its
+    kind: storage-admin upgrade agent_sessions=agent
+    """
+
+
+class NoSuchTable(DatabaseError):
+    """There is no table {table} in {database}.{suggestion} To create it, name its kind: {table}={kinds}"""
+
+
+class NotATable(DatabaseError):
+    """{table} is a {relation}, and only an ordinary table can be upgraded.{advice}"""
+
+
+class NotASessionTable(DatabaseError):
+    """{table} is not a session table: compared with {kind} (version {version}) it lacks {missing}. storage-admin
+    never turns somebody else's table into one.
+    """
+
+
+class NameTooLong(DatabaseError):
+    """The name {name!r} has {length} bytes, and this database cuts names at {limit}. Choose a shorter one."""
+
+
+# --- one table could not be upgraded -----------------------------------------------------------------------
+
+
+class TableError(StorageAdminError):
+    """{table}: {problem}"""
+
+    table: str
+
+
+class SchemaDrifted(TableError):
+    """{table} was not changed, since it differs from the definition in a way that only its owner can mend: {drifts}"""
+
+    exit_code = 3
+
+
+class SchemaAhead(TableError):
+    """{table} was recorded at version {recorded}, and this release of storage-admin knows versions up to {head}.
+    Upgrade storage-admin; nothing was changed.
+    """
+
+    exit_code = 4
+
+
+class LockNotObtained(TableError):
+    """{table}: {waited}; nothing was changed. Run the command again when it is free, or wait longer with --wait."""
+
+    exit_code = 5
+
+
+class StatementFailed(TableError):
+    """{table}: the database refused {statement!r}: {problem}. The table was left as it was.{advice}"""
+
+    state: str | None
+
+
+class UpgradeIncomplete(TableError):
+    """{table}: the upgrade ran, but these changes are still pending: {pending}. It was rolled back. An event
+    trigger, a rule or another client may undo them; please report this with the output of `storage-admin plan
+    --sql`.
+    """
+
+
+class UpgradeFailed(StorageAdminError):
+    """{summary}"""
+
+    exit_code = 6
+    failures: Sequence[StorageAdminError]
+    report: Any
+
+    def __init__(self, failures: Sequence[StorageAdminError], report: Any) -> None:
+        codes = {failure.exit_code for failure in failures}
+        one = len(failures) == 1
+        summary = str(failures[0]) if one else f"{len(failures)} tables could not be upgraded; each is named above"
+        super().__init__(summary=summary, failures=failures, report=report)
+        # One kind of failure keeps its own code; among several tables a plain error means "some failed".
+        if len(codes) == 1 and (codes != {1} or len(report.outcomes) == 1):
+            self.exit_code = codes.pop()  # type: ignore[misc] # of this one error

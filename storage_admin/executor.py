@@ -1,0 +1,150 @@
+"""Runs plans. The only module that issues DDL."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import exc, inspect
+
+from storage_admin import history
+from storage_admin.changes import Status
+from storage_admin.database import driver_message, send, sql_state, transaction
+from storage_admin.errors import LockNotObtained, SchemaAhead, SchemaDrifted, StatementFailed, UpgradeIncomplete
+from storage_admin.locking import Busy, Patience, attempts, enter, is_lock_timeout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Connection
+
+    from storage_admin.changes import Plan
+    from storage_admin.dialects import Dialect
+
+RACES = 3
+RACED = "somebody else created the log at the same moment"
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What one upgrade did: the plan that was run, its statements, how long they took, whether they were recorded."""
+
+    plan: Plan
+    statements: tuple[str, ...] = ()
+    seconds: float = 0.0
+    not_recorded: str | None = None
+
+
+def apply(
+    connection: Connection,
+    dialect: Dialect,
+    plan: Plan,
+    replan: Callable[[], Plan],
+    patience: Patience,
+    tool_version: str,
+) -> Applied:
+    """Bring one table to the target of its plan, in one transaction.
+
+    ``replan`` looks at the table again and plans anew; it is asked inside the lock, since another process may have
+    been faster, and after the last statement, since only an empty plan is a success.
+
+    Raises:
+        SchemaDrifted, SchemaAhead: the table may not be touched.
+        LockNotObtained: somebody held the table, or another upgrade of it ran, until the time was over.
+        StatementFailed, UpgradeIncomplete: rolled back.
+    """
+    refuse(plan)
+    waited = "another process is upgrading it"
+    races = 0
+    for _ in attempts(patience):
+        try:
+            with transaction(connection, dialect):
+                enter(connection, dialect, plan.table, patience)
+                return _apply(connection, dialect, replan, tool_version)
+        except Busy:
+            waited = "another process is upgrading it"
+        except StatementFailed as error:
+            # Somebody who does not know our lock, such as Agno itself, made the same thing first: look again.
+            races += 1
+            if error.state not in dialect.raced_states or races > RACES:
+                raise
+        except exc.DBAPIError as error:
+            if not is_lock_timeout(error, dialect):
+                raise
+            waited = f"it is in use by others ({driver_message(error)})"
+    raise LockNotObtained(table=str(plan.table), waited=f"{waited}; gave up after {patience.wait_seconds:g} s")
+
+
+def refuse(plan: Plan) -> None:
+    """Raise the error of a plan that must not be run.
+
+    Raises:
+        SchemaDrifted, SchemaAhead
+    """
+    if plan.status is Status.DRIFTED:
+        raise SchemaDrifted(table=str(plan.table), drifts="; ".join(str(drift) for drift in plan.drifts))
+    if plan.status is Status.AHEAD:
+        raise SchemaAhead(table=str(plan.table), recorded=plan.recorded, head=plan.target_version)
+
+
+def _apply(connection: Connection, dialect: Dialect, replan: Callable[[], Plan], tool_version: str) -> Applied:
+    plan = replan()
+    refuse(plan)
+    if not plan.runnable:
+        return Applied(plan)
+    # Alembic costs a tenth of a second to import: only who has something to do pays for it.
+    from storage_admin.render import render
+
+    statements = render(plan, dialect)
+    started = time.perf_counter()
+    for statement in statements:
+        _execute(connection, dialect, statement, plan)
+    seconds = time.perf_counter() - started
+    if left := replan().changes:
+        raise UpgradeIncomplete(table=str(plan.table), pending=", ".join(type(change).__name__ for change in left))
+    revision = history.Revision(
+        table=plan.table,
+        kinds=plan.kinds,
+        from_version=plan.version,
+        to_version=plan.target_version,
+        baseline=plan.live is not None,
+        statements=statements,
+        duration_ms=round(seconds * 1000),
+        tool_version=tool_version,
+    )
+    return Applied(plan, statements, seconds, _record(connection, dialect, revision))
+
+
+def _execute(connection: Connection, dialect: Dialect, statement: str, plan: Plan) -> None:
+    try:
+        send(connection, statement)
+    except exc.DBAPIError as error:
+        if is_lock_timeout(error, dialect) or error.connection_invalidated:
+            raise
+        state = sql_state(error)
+        advice = (
+            " Ask the owner of the table to run what `storage-admin plan --sql` prints." if state == "42501" else ""
+        )
+        raise StatementFailed(
+            table=str(plan.table), statement=statement, problem=driver_message(error), state=state, advice=advice
+        ) from error
+
+
+def _record(connection: Connection, dialect: Dialect, revision: history.Revision) -> str | None:
+    # A role that may alter a table need not be allowed to create one beside it: the upgrade counts all the same.
+    problem = _try_record(connection, dialect, revision)
+    return problem and (_try_record(connection, dialect, revision) if problem == RACED else problem)
+
+
+def _try_record(connection: Connection, dialect: Dialect, revision: history.Revision) -> str | None:
+    send(connection, "SAVEPOINT storage_admin_history")
+    try:
+        if not inspect(connection).has_table(history.REVISIONS, schema=revision.table.schema):
+            connection.execute(history.creation(revision.table.schema))
+        history.record(connection, revision)
+    except exc.DBAPIError as error:
+        send(connection, "ROLLBACK TO SAVEPOINT storage_admin_history")
+        return RACED if sql_state(error) in dialect.raced_states else driver_message(error)
+    send(connection, "RELEASE SAVEPOINT storage_admin_history")
+    return None

@@ -1,0 +1,122 @@
+"""Revisions: a log of upgrades in ``storage_admin_revisions``, in the schema of the tables that it speaks of.
+
+The log is never believed against the shape of a table, with one exception: a revision of a newer catalogue than
+ours means that we must not touch the table. Times come from the database, and the order from the number.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy.schema import CreateTable
+
+from storage_admin.schema import TableName
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from sqlalchemy import Connection
+
+REVISIONS = "storage_admin_revisions"
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One upgrade of one table. ``baseline``: the first one of a table that somebody else made.
+
+    ``from_version`` is None where the table was created, or fulfilled no version before. ``duration_ms`` counts from
+    the first statement to the last.
+    """
+
+    table: TableName
+    kinds: tuple[str, ...]
+    from_version: int | None
+    to_version: int
+    baseline: bool
+    statements: tuple[str, ...]
+    duration_ms: int
+    tool_version: str
+    number: int = 0
+    applied_at: datetime | None = None
+
+
+def _table(schema: str | None) -> sa.Table:
+    return sa.Table(
+        REVISIONS,
+        sa.MetaData(),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), sa.Identity(), primary_key=True),
+        sa.Column("table_name", sa.Text, nullable=False),
+        sa.Column("kinds", sa.Text, nullable=False),
+        sa.Column("from_version", sa.Integer),
+        sa.Column("to_version", sa.Integer, nullable=False),
+        sa.Column("baseline", sa.Boolean, nullable=False),
+        sa.Column("statements", sa.Text, nullable=False),
+        sa.Column("applied_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.current_timestamp()),
+        sa.Column("duration_ms", sa.BigInteger, nullable=False),
+        sa.Column("tool_version", sa.Text, nullable=False),
+        schema=schema,
+    )
+
+
+def creation(schema: str | None) -> CreateTable:
+    """The statement that creates the log in a schema."""
+    return CreateTable(_table(schema), if_not_exists=True)
+
+
+def record(connection: Connection, revision: Revision) -> None:
+    """Add a revision. It is the baseline if it is the first one of a table that was there before."""
+    table = _table(revision.table.schema)
+    known = sa.exists().where(table.c.table_name == revision.table.name)
+    baseline = False if not revision.baseline else not connection.scalar(sa.select(known))
+    connection.execute(
+        table.insert().values(
+            table_name=revision.table.name,
+            kinds=",".join(revision.kinds),
+            from_version=revision.from_version,
+            to_version=revision.to_version,
+            baseline=baseline,
+            statements=json.dumps(revision.statements),
+            duration_ms=revision.duration_ms,
+            tool_version=revision.tool_version,
+        )
+    )
+
+
+def recorded_versions(connection: Connection, schemas: Collection[str | None]) -> dict[TableName, int]:
+    """The highest version that was ever recorded for each table, from the logs of these schemas, in one query."""
+    tables = [_table(schema) for schema in schemas]
+    selects = [
+        sa.select(sa.literal(t.schema, sa.Text), t.c.table_name, sa.func.max(t.c.to_version)).group_by(t.c.table_name)
+        for t in tables
+    ]
+    rows = connection.execute(sa.union_all(*selects)) if selects else ()
+    return {TableName(schema, name): version for schema, name, version in rows}
+
+
+def list_revisions(connection: Connection, schemas: Iterable[str | None]) -> tuple[Revision, ...]:
+    """All revisions in the logs of these schemas, in the order of their numbers."""
+    found: list[Revision] = []
+    for schema in schemas:
+        table = _table(schema)
+        found.extend(_revision(schema, row) for row in connection.execute(table.select().order_by(table.c.id)))
+    return tuple(found)
+
+
+def _revision(schema: str | None, row: sa.Row[Any]) -> Revision:
+    at = row.applied_at
+    return Revision(
+        table=TableName(schema, row.table_name),
+        kinds=tuple(row.kinds.split(",")),
+        from_version=row.from_version,
+        to_version=row.to_version,
+        baseline=row.baseline,
+        statements=tuple(json.loads(row.statements)),
+        duration_ms=row.duration_ms,
+        tool_version=row.tool_version,
+        number=row.id,
+        applied_at=at.replace(tzinfo=timezone.utc) if at.tzinfo is None else at.astimezone(timezone.utc),
+    )

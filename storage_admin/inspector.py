@@ -1,0 +1,111 @@
+"""Connection -> live tables. One query for a whole database, however many tables it has; nothing is locked."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select, table, text
+
+from storage_admin.schema import LiveColumn, LiveIndex, LiveTable, Relation, Shape, TableName
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from sqlalchemy import Connection
+
+    from storage_admin.dialects import Dialect
+
+
+def find_tables(
+    connection: Connection,
+    dialect: Dialect,
+    *,
+    names: Collection[str],
+    markers: Collection[str] = (),
+    schema: str | None = None,
+    details: bool = False,
+) -> tuple[LiveTable, ...]:
+    """The relations that have one of these names or one of the marker columns, sorted by name.
+
+    ``schema`` limits the search; system schemas and temporary tables are never searched. ``details`` adds row
+    estimates and sizes, which cost a look at every file.
+    """
+    catalogue = dialect.catalogue.format(
+        filter=f"({dialect.named_filter} OR {dialect.shape_filter})" if markers else dialect.named_filter,
+        rows=dialect.detail_rows if details else "NULL",
+        size=dialect.detail_size if details else "NULL",
+    )
+    parameters: dict[str, object] = {"schema": schema, "names": json.dumps(sorted(names))}
+    if markers:
+        parameters["markers"] = json.dumps(sorted(markers))
+    found = [_table(*row) for row in connection.execute(text(catalogue), parameters)]
+    tables = tuple(sorted(found, key=lambda live: (live.name.schema or "", live.name.name)))
+    return _measured(connection, tables) if details and not dialect.estimates_rows else tables
+
+
+def _table(
+    schema: str | None,
+    name: str,
+    relation: str,
+    columns: str | None,
+    primary_key: str | None,
+    indexes: str | None,
+    index_names: str | None,
+    rows: int | None,
+    size: int | None,
+) -> LiveTable:
+    return LiveTable(
+        TableName(schema, name),
+        _shape(columns or "[]", primary_key or "[]", indexes or "[]"),
+        Relation(relation),
+        tuple(json.loads(index_names)) if index_names else (),
+        rows,
+        size,
+    )
+
+
+@lru_cache(maxsize=4096)
+def _shape(columns: str, primary_key: str, indexes: str) -> Shape:
+    # Tables of one release answer with the same text, so each text is parsed once and gives one Shape.
+    numbered = {number: LiveColumn(*column) for number, *column in json.loads(columns)}
+
+    def named(numbers: list[int]) -> tuple[str, ...]:
+        return tuple(numbered[number].name for number in numbers if number in numbered)
+
+    return Shape(
+        tuple(numbered.values()),
+        named(json.loads(primary_key)),
+        tuple(LiveIndex(named(numbers), *flags) for numbers, *flags in json.loads(indexes)),
+    )
+
+
+def _measured(connection: Connection, tables: Iterable[LiveTable]) -> tuple[LiveTable, ...]:
+    # SQLite keeps no statistics unless asked: count through the smallest index, and sum up the pages where the
+    # dbstat module was compiled in.
+    has_dbstat = connection.scalar(text("SELECT 1 FROM pragma_module_list WHERE name = 'dbstat'")) is not None
+    pages = text(
+        "SELECT sum(pgsize) FROM dbstat WHERE name IN (SELECT name FROM main.sqlite_master WHERE tbl_name = :name)"
+    )
+
+    def measure(live: LiveTable) -> LiveTable:
+        if not live.relation.upgradable:
+            return live
+        rows = connection.scalar(select(func.count()).select_from(table(live.name.name)))
+        size = connection.scalar(pages, {"name": live.name.name}) if has_dbstat else None
+        return replace(live, rows=rows, bytes=size)
+
+    return tuple(measure(live) for live in tables)
+
+
+def existing_names(connection: Connection, dialect: Dialect, names: Collection[str]) -> frozenset[TableName]:
+    """Those of these names that a relation (a table, an index, ...) has in any schema."""
+    rows = connection.execute(text(dialect.relations_named), {"names": json.dumps(sorted(names))})
+    return frozenset(TableName(schema, name) for schema, name in rows)
+
+
+def existing_schemas(connection: Connection, dialect: Dialect) -> frozenset[str]:
+    """The names of all schemas; empty where the database has none."""
+    return frozenset(connection.scalars(text(dialect.schemas))) if dialect.has_schemas else frozenset()

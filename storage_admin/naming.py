@@ -1,0 +1,61 @@
+"""Reading ``[SCHEMA.]NAME[=KIND[,KIND...]]``, the way in which every command names a table."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from storage_admin.errors import BadTableName
+
+if TYPE_CHECKING:
+    from storage_admin.catalog import Catalog
+
+PART = r'"(?:[^"]|"")*"|[^".=]+'
+REFERENCE = re.compile(rf"(?:(?P<schema>{PART})\.)?(?P<name>{PART})(?:=(?P<kinds>[^=]*))?")
+
+
+@dataclass(frozen=True)
+class TableRef:
+    """A table as the user names it: perhaps without a schema, perhaps with the kinds that it is to hold."""
+
+    name: str
+    schema: str | None = None
+    kinds: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{quoted(self.schema)}.{quoted(self.name)}" if self.schema is not None else quoted(self.name)
+
+
+def parse_table(text: str, catalog: Catalog) -> TableRef:
+    """Read one TABLE argument.
+
+    Raises:
+        BadTableName: it cannot be read, with the reason.
+        UnknownKind: the catalogue has no such kind.
+    """
+    match = REFERENCE.fullmatch(text)
+    if match is None:
+        problem = "it has more than one dot" if text.count(".") > 1 and '"' not in text else "it cannot be read"
+        raise BadTableName(text=text, problem=problem if text else "it is empty")
+    schema, name = (_unquoted(text, match[part]) for part in ("schema", "name"))
+    kinds = match["kinds"]
+    if kinds is not None and not kinds.strip(", "):
+        raise BadTableName(text=text, problem="a kind is missing after the equals sign")
+    known = tuple(dict.fromkeys(catalog.known_kind(kind.strip()) for kind in kinds.split(","))) if kinds else ()
+    return TableRef(name or "", schema, known)
+
+
+def quoted(name: str | None) -> str:
+    """A name as `parse_table` reads it back."""
+    name = name or ""
+    return name if re.fullmatch(r'[^".=]+', name) else '"' + name.replace('"', '""') + '"'
+
+
+def _unquoted(text: str, part: str | None) -> str | None:
+    if part is None:
+        return None
+    name = part[1:-1].replace('""', '"') if part.startswith('"') else part
+    if not name or not name.isprintable():
+        raise BadTableName(text=text, problem="a name is empty or has characters that cannot be printed")
+    return name

@@ -1,0 +1,121 @@
+"""Changes become SQL here, through Alembic's operations in offline mode and without a connection.
+
+What this module returns is what `plan --sql` prints and, text for text, what `executor` runs.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.schema import CreateSchema as CreateSchemaElement
+from sqlalchemy.types import UserDefinedType
+from typing_extensions import assert_never
+
+from storage_admin.changes import AddColumn, CreateIndex, CreateSchema, CreateTable, RebuildIndex, SetDefault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from storage_admin.changes import Change, Plan
+    from storage_admin.dialects import Dialect
+    from storage_admin.schema import Column, TableName
+
+# With named parameters nothing in a name is escaped for a driver: the text is sent as it is, without parameters.
+COMPILERS: dict[str, type[sa.Dialect]] = {"postgresql": postgresql.dialect, "sqlite": sqlite.dialect}
+
+
+class SqlType(UserDefinedType[Any]):
+    """A type that is written as the dialect record says."""
+
+    cache_ok = True
+
+    def __init__(self, sql: str) -> None:
+        self.sql = sql
+
+    def get_col_spec(self, **_: object) -> str:
+        """The text after the name of the column."""
+        return self.sql
+
+
+class Statements(io.StringIO):
+    """What Alembic writes, statement by statement, without terminators."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.statements: list[str] = []
+
+    def write(self, text: str, /) -> int:
+        """Take one statement."""
+        if statement := text.strip().removesuffix(";"):
+            self.statements.append(statement)
+        return len(text)
+
+
+def render(plan: Plan, dialect: Dialect) -> tuple[str, ...]:
+    """The statements of a plan, in the order in which they run, without terminators."""
+    buffer = Statements()
+    context = MigrationContext.configure(
+        dialect=COMPILERS[dialect.name](paramstyle="named"),
+        opts={"as_sql": True, "output_buffer": buffer, "literal_binds": True},
+    )
+    operations = Operations(context)
+    for change in plan.changes:
+        _operate(change, operations, plan.table, dialect)
+    return tuple(buffer.statements)
+
+
+def script(plans: Iterable[Plan], dialect: Dialect, header: str) -> str:
+    """A SQL script of plans, one transaction per table; empty if there is nothing to do."""
+    parts = []
+    for plan in plans:
+        if not plan.runnable:
+            continue
+        kinds = ", ".join(plan.kinds)
+        title = f"-- {comment(str(plan.table))} ({kinds}): version {plan.version or 'none'} -> {plan.target_version}"
+        body = [*dialect.begin, *render(plan, dialect), "COMMIT"]
+        parts.append("\n".join([title, *(f"{statement};" for statement in body)]))
+    return "\n\n".join([f"-- {comment(header)}", *parts]) + "\n" if parts else ""
+
+
+def comment(text: str) -> str:
+    """A text that stays within one line of comment, whatever is in a name."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _operate(change: Change, operations: Operations, table: TableName, dialect: Dialect) -> None:
+    match change:
+        case CreateSchema():
+            operations.execute(CreateSchemaElement(change.schema, if_not_exists=True))
+        case CreateTable():
+            columns = [_column(column, dialect) for column in change.columns]
+            operations.create_table(table.name, *columns, schema=table.schema)
+        case AddColumn():
+            operations.add_column(table.name, _column(change.column, dialect), schema=table.schema)
+        case SetDefault():
+            default = sa.text(dialect.default_sql(change.column.default) or "NULL")
+            operations.alter_column(table.name, change.column.name, server_default=default, schema=table.schema)
+        case CreateIndex():
+            operations.create_index(change.name, table.name, list(change.index.columns), schema=table.schema)
+        case RebuildIndex():
+            quote = operations.get_context().dialect.identifier_preparer.quote
+            operations.execute(
+                "REINDEX INDEX " + ".".join(quote(n) for n in (table.schema, change.name) if n is not None)
+            )
+        case _:
+            assert_never(change)
+
+
+def _column(column: Column, dialect: Dialect) -> sa.Column[Any]:
+    default = dialect.default_sql(column.default)
+    return sa.Column(
+        column.name,
+        SqlType(dialect.types[column.type].sql),
+        primary_key=column.primary_key,
+        server_default=sa.text(default) if default else None,
+        autoincrement=False,
+    )
