@@ -102,15 +102,14 @@ def make_engine(url: URL, *, writable: bool = False, create: bool = False) -> En
     """
     if url.get_backend_name() == "sqlite":
         return _sqlite_engine(url, writable=writable, create=create)
+    options: dict[str, Any] = {"connect_args": {"application_name": "storage-admin", "connect_timeout": 10}}
+    if url.get_driver_name() == "psycopg":
+        # No prepared statements: behind a transaction pooler they meet those of other clients. No look-up of a type
+        # that we never read: it costs three round trips.
+        options["connect_args"]["prepare_threshold"] = None
+        options["use_native_hstore"] = False
     try:
-        return create_engine(
-            url,
-            poolclass=NullPool,
-            isolation_level="AUTOCOMMIT",
-            hide_parameters=True,
-            connect_args={"application_name": "storage-admin", "connect_timeout": 10}
-            | ({"prepare_threshold": None} if url.get_driver_name() == "psycopg" else {}),
-        )
+        return create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT", hide_parameters=True, **options)
     except (ModuleNotFoundError, exc.NoSuchModuleError):
         raise UnsupportedDatabase(name=url.drivername, supported="postgresql (psycopg), sqlite") from None
 

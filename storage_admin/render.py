@@ -19,14 +19,14 @@ from typing_extensions import assert_never
 from storage_admin.changes import AddColumn, CreateIndex, CreateSchema, CreateTable, RebuildIndex, SetDefault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from storage_admin.changes import Change, Plan
     from storage_admin.dialects import Dialect
     from storage_admin.schema import Column, TableName
 
 # With named parameters nothing in a name is escaped for a driver: the text is sent as it is, without parameters.
-COMPILERS: dict[str, type[sa.Dialect]] = {"postgresql": postgresql.dialect, "sqlite": sqlite.dialect}
+COMPILERS: dict[str, Callable[..., sa.Dialect]] = {"postgresql": postgresql.dialect, "sqlite": sqlite.dialect}
 
 
 class SqlType(UserDefinedType[Any]):

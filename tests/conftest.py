@@ -1,0 +1,103 @@
+"""Real databases for every test: one PostgreSQL server per worker, one fresh database per test; SQLite files."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from pytest_postgresql import factories
+
+from storage_admin import StorageAdmin
+from storage_admin.catalog import load_catalog
+from storage_admin.dialects import DIALECTS
+from tests.servers import pg_ctl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from storage_admin.catalog import Catalog
+    from storage_admin.dialects import Dialect
+
+os.environ["PG_CTL"] = pg_ctl()
+for name in ("STORAGE_ADMIN_DB_URL", "DATABASE_URL", "STORAGE_ADMIN_VERSIONS", "NO_COLOR", "FORCE_COLOR"):
+    os.environ.pop(name, None)
+
+postgresql_proc = factories.postgresql_proc(
+    executable=str(Path(__file__).parent / "pg_ctl_any"),
+    port=None,
+    unixsocketdir="/tmp",
+    postgres_options="-c log_line_prefix='%d|' -c log_min_error_statement=panic -c max_locks_per_transaction=256",
+)
+numbers = count()
+
+
+@dataclass(frozen=True)
+class Database:
+    """A fresh database. ``run`` sends SQL past the code under test and returns the rows of the last statement."""
+
+    dialect: Dialect
+    url: str
+    dsn: str
+
+    def run(self, statements: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+        if self.dialect.name == "sqlite":
+            with closing(sqlite3.connect(self.dsn, isolation_level=None)) as connection:
+                if parameters is None and ";" in statements:
+                    connection.executescript(statements)
+                    return []
+                return connection.execute(statements, parameters or ()).fetchall()
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            cursor = connection.execute(statements, parameters)  # type: ignore[arg-type]
+            while cursor.nextset():
+                pass
+            return cursor.fetchall() if cursor.description else []
+
+    def admin(self, **options: Any) -> StorageAdmin:
+        return StorageAdmin(self.url, **options)
+
+    def table(self, name: str) -> str:
+        """How a table is written that a release made in its default schema."""
+        return f"ai.{name}" if self.dialect.has_schemas else name
+
+
+@pytest.fixture
+def postgres(postgresql_proc: Any) -> Iterator[Database]:
+    server = postgresql_proc
+    name = f"test_{next(numbers)}"
+    dsn = f"host={server.host} port={server.port} user={server.user} dbname="
+    with psycopg.connect(f"{dsn}postgres", autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        yield Database(
+            DIALECTS["postgresql"],
+            f"postgresql://{server.user}@{server.host}:{server.port}/{name}",
+            dsn + name,
+        )
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> Database:
+    path = tmp_path / "sessions.db"
+    path.touch()
+    return Database(DIALECTS["sqlite"], f"sqlite:///{path}", str(path))
+
+
+@pytest.fixture(params=["postgres", "sqlite"])
+def database(request: pytest.FixtureRequest) -> Database:
+    fixture: Database = request.getfixturevalue(request.param)
+    if fixture.dialect.has_schemas:
+        fixture.run("CREATE SCHEMA IF NOT EXISTS ai")
+    return fixture
+
+
+@pytest.fixture(scope="session")
+def catalog() -> Catalog:
+    return load_catalog()
