@@ -57,7 +57,7 @@ def differences(
             connection,
             opts={
                 "include_schemas": schema is not None,
-                "include_name": lambda found, kind, parents: kind != "table" or found == name,
+                "include_name": lambda found, kind, _: kind != "table" or found == name,
                 "compare_type": True,
                 "compare_server_default": dialect == "postgresql",
             },

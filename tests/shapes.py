@@ -120,5 +120,5 @@ def row(shape: Shape, number: int) -> dict[str, Any]:
         elif kind in ("bigint", "integer"):
             filled[name] = VALUES["epoch"] + number
         else:
-            filled[name] = f"{name} {number} – 'quoted' ☃"
+            filled[name] = f"{name} {number} 'quoted' ☃"
     return filled
