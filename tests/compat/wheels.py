@@ -1,0 +1,44 @@
+"""The released wheels of phidata and Agno, from PyPI, each on the path of a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+CACHE = Path(__file__).parents[2] / ".cache" / "wheels"
+CLIENT = Path(__file__).with_name("client.py")
+
+
+def wheel(release: str) -> Path:
+    """The wheel of a release (``agno==1.8.4``), fetched once. It is imported as it is, from the archive."""
+    name, _, number = release.partition("==")
+    found = CACHE / f"{name}-{number}-py3-none-any.whl"
+    if not found.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
+            subprocess.run([*command, "--dest", folder, release], check=True)
+            (Path(folder) / found.name).rename(found)
+    return found
+
+
+def run_client(release: str, jobs: list[dict[str, Any]], home: Path) -> list[Any]:
+    """Let the storage classes of a release do some jobs (see client.py); return one answer for each."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(wheel(release)),
+        "HOME": str(home),
+        "AGNO_TELEMETRY": "false",
+        "PYTHONWARNINGS": "ignore",
+    }
+    done = subprocess.run(
+        [sys.executable, CLIENT], input=json.dumps(jobs), capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, f"{release}: {done.stderr[-3000:]}"
+    answers: list[Any] = json.loads(done.stdout.rpartition("\n=== answers\n")[2])
+    return answers
