@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
 from sqlalchemy import Engine, exc
 
 from storage_admin import history
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from storage_admin.history import Revision
 
 
-@dataclass(frozen=True)
-class DatabaseInfo:
+class DatabaseInfo(msgspec.Struct, frozen=True):
     """The database that was looked at. ``url`` holds no password."""
 
     dialect: str
@@ -37,8 +36,7 @@ class DatabaseInfo:
     url: str
 
 
-@dataclass(frozen=True)
-class Survey:
+class Survey(msgspec.Struct, frozen=True):
     """Every table that was asked for, compared with the catalogue. ``notes`` are worth a reader's while."""
 
     database: DatabaseInfo
@@ -56,8 +54,7 @@ class Survey:
         return next((status for status in grave if status in found), Status.CURRENT)
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """What `upgrade` did with one table. ``plan`` is what was pending; ``error`` says why it is pending still."""
 
     plan: Plan
@@ -71,8 +68,7 @@ class Outcome:
         return bool(self.statements)
 
 
-@dataclass(frozen=True)
-class UpgradeReport:
+class UpgradeReport(msgspec.Struct, frozen=True):
     """What `upgrade` did, table by table."""
 
     database: DatabaseInfo

@@ -7,7 +7,6 @@ file and the place in it.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,8 +62,7 @@ class KindEntry(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 # --- the values --------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Version:
+class Version(msgspec.Struct, frozen=True):
     """One file: the definitions that changed, and all that hold from it on."""
 
     number: int
@@ -75,16 +73,16 @@ class Version:
     kinds: Mapping[str, TableSchema]
 
 
-@dataclass(frozen=True, eq=False)
-class Catalog:
+class Catalog(msgspec.Struct, frozen=True, eq=False, dict=True):
     """All versions, in order; version N is ``versions[N - 1]``."""
 
     folder: Path
     versions: tuple[Version, ...]
-    kinds: tuple[str, ...] = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "kinds", tuple(dict.fromkeys(kind for v in self.versions for kind in v.changed)))
+    @cached_property
+    def kinds(self) -> tuple[str, ...]:
+        """All kinds, in the order in which they appear."""
+        return tuple(dict.fromkeys(kind for version in self.versions for kind in version.changed))
 
     @property
     def head(self) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from storage_admin.changes import (
     AddColumn,
@@ -38,8 +39,7 @@ if TYPE_CHECKING:
 # --- which kinds -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Resemblance:
+class Resemblance(msgspec.Struct, frozen=True):
     """The definition that a shape comes closest to, and the columns that it lacks."""
 
     kind: str
@@ -52,8 +52,7 @@ class Resemblance:
         return len(self.missing) == 1
 
 
-@dataclass(frozen=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     """The kinds that a shape holds, those that it could hold as well, and what it resembles if it holds none."""
 
     kinds: tuple[str, ...]
@@ -110,8 +109,7 @@ def with_named(identity: Identity, named: tuple[str, ...], catalog: Catalog) -> 
 # --- what is missing ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Difference:
+class Difference(msgspec.Struct, frozen=True):
     """What one shape lacks towards one target, without the name of a table: it is the same for all of that shape.
 
     ``invalid`` are positions in ``shape.indexes``, as are ``extra_indexes``.
@@ -321,7 +319,9 @@ def plan_between(
     shape = Shape(columns, schema.primary_key, tuple(LiveIndex(index.columns) for index in schema.indexes))
     names = tuple(dialect.index_name(table, index) for index in schema.indexes)
     plan = compare(LiveTable(table, shape, index_names=names), kinds, catalog, dialect, to=to)
-    return replace(plan, version=start)  # several versions of a kind may look the same; the caller named one
+    return msgspec.structs.replace(
+        plan, version=start
+    )  # several versions of a kind may look the same; the caller named one
 
 
 def free_name(table: TableName, index: Index, dialect: Dialect, taken: Collection[TableName]) -> str:

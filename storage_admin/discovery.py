@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 from sqlalchemy import exc
@@ -175,6 +174,8 @@ class Finder:
 
     def _suggestion(self, ref: TableRef) -> str:
         tables = [live.name for live in self._find({history.REVISIONS}, by_shape=True) if self._identity(live).kinds]
+        import difflib
+
         close = difflib.get_close_matches(ref.name, [table.name for table in tables], n=1)
         return f" Did you mean {next(_reference(t) for t in tables if t.name == close[0])}?" if close else ""
 

@@ -6,7 +6,6 @@ error. ``exit_code`` is what the command line ends with.
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ class StorageAdminError(Exception):
         self.facts = facts
         for name, value in facts.items():
             setattr(self, name, value)
-        template = " ".join(inspect.cleandoc(type(self).__doc__ or type(self).__name__).split())
+        template = " ".join((type(self).__doc__ or type(self).__name__).split())
         super().__init__(template.format_map(facts))
 
 

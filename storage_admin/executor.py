@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
 from sqlalchemy import exc, inspect
 
 from storage_admin import history
@@ -26,8 +26,7 @@ RACES = 3
 RACED = "somebody else created the log at the same moment"
 
 
-@dataclass(frozen=True)
-class Applied:
+class Applied(msgspec.Struct, frozen=True):
     """What one upgrade did: the plan that was run, its statements, how long they took, whether they were recorded."""
 
     plan: Plan

@@ -7,10 +7,10 @@ ours means that we must not touch the table. Times come from the database, and t
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateTable
 
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 REVISIONS = "storage_admin_revisions"
 
 
-@dataclass(frozen=True)
-class Revision:
+class Revision(msgspec.Struct, frozen=True):
     """One upgrade of one table. ``baseline``: the first one of a table that somebody else made.
 
     ``from_version`` is None where the table was created, or fulfilled no version before. ``duration_ms`` counts from

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import msgspec
+from msgspec.json import decode
 from sqlalchemy import func, select, table, text
 
 from storage_admin.schema import LiveColumn, LiveIndex, LiveTable, Relation, Shape, TableName
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from storage_admin.dialects import Dialect
+
+
+RELATIONS = {relation.value: relation for relation in Relation}
 
 
 def find_tables(
@@ -31,10 +35,12 @@ def find_tables(
     """The relations that have one of these names or one of the marker columns, sorted by name.
 
     ``schema`` limits the search; system schemas and temporary tables are never searched. ``details`` adds row
-    estimates and sizes, which cost a look at every file.
+    estimates and sizes, which cost a look at every file, and on PostgreSQL the text of defaults; without it an empty
+    text stands for any default.
     """
     catalogue = dialect.catalogue.format(
         filter=f"({dialect.named_filter} OR {dialect.shape_filter})" if markers else dialect.named_filter,
+        default=dialect.detail_default if details else dialect.default_known,
         rows=dialect.detail_rows if details else "NULL",
         size=dialect.detail_size if details else "NULL",
     )
@@ -59,9 +65,9 @@ def _table(
 ) -> LiveTable:
     return LiveTable(
         TableName(schema, name),
-        _shape(columns or "[]", primary_key or "[]", indexes or "[]"),
-        Relation(relation),
-        tuple(json.loads(index_names)) if index_names else (),
+        _shape(columns or "", primary_key or "", indexes or ""),
+        RELATIONS[relation],
+        tuple(decode(f"[{index_names}]")) if index_names else (),
         rows,
         size,
     )
@@ -70,15 +76,15 @@ def _table(
 @lru_cache(maxsize=4096)
 def _shape(columns: str, primary_key: str, indexes: str) -> Shape:
     # Tables of one release answer with the same text, so each text is parsed once and gives one Shape.
-    numbered = {number: LiveColumn(*column) for number, *column in json.loads(columns)}
+    numbered = {number: LiveColumn(*column) for number, *column in decode(f"[{columns}]")}
 
     def named(numbers: list[int]) -> tuple[str, ...]:
         return tuple(numbered[number].name for number in numbers if number in numbered)
 
     return Shape(
         tuple(numbered.values()),
-        named(json.loads(primary_key)),
-        tuple(LiveIndex(named(numbers), *flags) for numbers, *flags in json.loads(indexes)),
+        named(decode(f"[{primary_key}]")),
+        tuple(LiveIndex(named(numbers), *flags) for numbers, *flags in decode(f"[{indexes}]")),
     )
 
 
@@ -95,7 +101,7 @@ def _measured(connection: Connection, tables: Iterable[LiveTable]) -> tuple[Live
             return live
         rows = connection.scalar(select(func.count()).select_from(table(live.name.name)))
         size = connection.scalar(pages, {"name": live.name.name}) if has_dbstat else None
-        return replace(live, rows=rows, bytes=size)
+        return msgspec.structs.replace(live, rows=rows, bytes=size)
 
     return tuple(measure(live) for live in tables)
 

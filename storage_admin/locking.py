@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import random
 import time
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from storage_admin.database import driver_message, send, sql_state
 
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     from storage_admin.schema import TableName
 
 
-@dataclass(frozen=True)
-class Patience:
+class Patience(msgspec.Struct, frozen=True):
     """How long to hold others up in one attempt, in milliseconds, and how long to go on trying, in seconds."""
 
     lock_timeout_ms: int = 200

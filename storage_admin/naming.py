@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from storage_admin.errors import BadTableName
 
@@ -15,8 +16,7 @@ PART = r'"(?:[^"]|"")*"|[^".=]+'
 REFERENCE = re.compile(rf"(?:(?P<schema>{PART})\.)?(?P<name>{PART})(?:=(?P<kinds>[^=]*))?")
 
 
-@dataclass(frozen=True)
-class TableRef:
+class TableRef(msgspec.Struct, frozen=True):
     """A table as the user names it: perhaps without a schema, perhaps with the kinds that it is to hold."""
 
     name: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
+
+import msgspec
 
 
 class ColumnType(Enum):
@@ -17,8 +18,7 @@ class ColumnType(Enum):
     BOOLEAN = "boolean"
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(msgspec.Struct, frozen=True):
     """A column as a version defines it.
 
     ``default`` is the name of a default (``"now"``: the time of the insert, in seconds since 1970) or None.
@@ -30,8 +30,7 @@ class Column:
     default: str | None = None
 
 
-@dataclass(frozen=True)
-class Index:
+class Index(msgspec.Struct, frozen=True):
     """An index as a version defines it: its columns in order, the template of its name, the dialects that have it.
 
     ``name`` is None where the name is the one that SQLAlchemy gives to ``Column(index=True)``. ``only`` is None
@@ -43,8 +42,7 @@ class Index:
     only: frozenset[str] | None = None
 
 
-@dataclass(frozen=True)
-class TableSchema:
+class TableSchema(msgspec.Struct, frozen=True):
     """A target: columns and indexes, in the order in which they are created."""
 
     columns: tuple[Column, ...]
@@ -61,8 +59,7 @@ class TableSchema:
         return tuple(column.name for column in self.columns if column.primary_key)
 
 
-@dataclass(frozen=True)
-class TableName:
+class TableName(msgspec.Struct, frozen=True):
     """The name of a live table. ``schema`` is None where the database has no schemas (SQLite)."""
 
     schema: str | None
@@ -72,8 +69,7 @@ class TableName:
         return f"{self.schema}.{self.name}" if self.schema is not None else self.name
 
 
-@dataclass(frozen=True)
-class LiveColumn:
+class LiveColumn(msgspec.Struct, frozen=True):
     """A column as the database has it. ``type`` is the database's own text, ``default`` its expression."""
 
     name: str
@@ -83,8 +79,7 @@ class LiveColumn:
     generated: bool = False
 
 
-@dataclass(frozen=True)
-class LiveIndex:
+class LiveIndex(msgspec.Struct, frozen=True):
     """An index as the database has it. ``plain``: on columns only, whole table, ordered. Its name is in `LiveTable`."""
 
     columns: tuple[str, ...]
@@ -93,8 +88,7 @@ class LiveIndex:
     plain: bool = True
 
 
-@dataclass(frozen=True, eq=False)
-class Shape:
+class Shape(msgspec.Struct, frozen=True, eq=False):
     """What a table looks like, without its name: thousands of tables share one, and are compared once."""
 
     columns: tuple[LiveColumn, ...]
@@ -118,8 +112,7 @@ class Relation(Enum):
         return self in (Relation.TABLE, Relation.PARTITIONED_TABLE)
 
 
-@dataclass(frozen=True, eq=False)
-class LiveTable:
+class LiveTable(msgspec.Struct, frozen=True, eq=False):
     """A relation found in a database.
 
     ``index_names`` belong to ``shape.indexes``, in the same order. ``rows`` is the planner's estimate, None if it
@@ -129,6 +122,6 @@ class LiveTable:
     name: TableName
     shape: Shape
     relation: Relation = Relation.TABLE
-    index_names: tuple[str, ...] = field(default=())
+    index_names: tuple[str, ...] = ()
     rows: int | None = None
     bytes: int | None = None

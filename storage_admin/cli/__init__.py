@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from contextlib import suppress
 
 import click
@@ -87,6 +86,8 @@ def run(arguments: list[str]) -> int:
 
 
 def _fail(error: Exception, message: str, code: int) -> int:
+    import traceback
+
     from storage_admin.cli.options import known_secrets
     from storage_admin.database import redact
 

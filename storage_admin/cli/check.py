@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import click
 
-from storage_admin.changes import Status
 from storage_admin.cli.options import database_options, open_admin, output_option, tables_argument
 
-EXIT_CODES = {Status.CURRENT: 0, Status.OUTDATED: 2, Status.MISSING: 2, Status.DRIFTED: 3, Status.AHEAD: 4}
+EXIT_CODES = {"current": 0, "outdated": 2, "drifted": 3, "ahead": 4}
 
 
 @click.command("check")
@@ -16,13 +15,15 @@ EXIT_CODES = {Status.CURRENT: 0, Status.OUTDATED: 2, Status.MISSING: 2, Status.D
 @output_option
 def command(tables: tuple[str, ...], db_url: str | None, schema: str | None, output: str) -> int:
     """Say with the exit code whether all tables are current: 0 yes, 2 changes are pending, 3 drift, 4 ahead."""
+    from storage_admin.changes import Status
     from storage_admin.cli import output as out
-    from storage_admin.cli.documents import survey_document
-    from storage_admin.dialects import dialect_named
 
     admin = open_admin(db_url, schema)
     survey = admin.check(tables)
     if output != "table":
+        from storage_admin.cli.documents import survey_document
+        from storage_admin.dialects import dialect_named
+
         out.emit(survey_document(survey, admin.catalog, dialect_named(survey.database.dialect)), output)
     elif survey.status is not Status.CURRENT:
         rows = [
@@ -39,4 +40,4 @@ def command(tables: tuple[str, ...], db_url: str | None, schema: str | None, out
         out.show_table(("Table", "Kinds", "Version", "Status", "To do"), rows)
     out.show_notes(survey.notes)
     out.say(out.summary(plan.status.value for plan in survey.plans))
-    return EXIT_CODES[survey.status]
+    return EXIT_CODES[survey.status.value]

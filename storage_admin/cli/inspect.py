@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from storage_admin.changes import ExtraColumn
 from storage_admin.cli.options import database_options, open_admin, output_option, tables_argument
 
 if TYPE_CHECKING:
@@ -60,6 +59,8 @@ def show(survey: Survey, catalog: Catalog) -> None:
 
 
 def _kept(plan: Plan) -> str:
+    from storage_admin.changes import ExtraColumn
+
     parts = []
     for extra in plan.extras:
         name = extra.column.name if isinstance(extra, ExtraColumn) else f"index {extra.name}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -58,6 +57,8 @@ def database_options(command: Command) -> Command:
 
 def catalog() -> Catalog:
     """The shipped catalogue, or the folder that STORAGE_ADMIN_VERSIONS names (to try a new version file)."""
+    from pathlib import Path
+
     from storage_admin.catalog import load_catalog
 
     folder = os.environ.get("STORAGE_ADMIN_VERSIONS")
@@ -85,6 +86,8 @@ def open_admin(db_url: str | None, schema: str | None) -> StorageAdmin:
 
 
 def _configured(key: str) -> str | None:
+    from pathlib import Path
+
     from storage_admin.errors import UsageError
     from storage_admin.toml import TOMLDecodeError, loads
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from storage_admin.changes import Status
 from storage_admin.cli.check import EXIT_CODES
 from storage_admin.cli.options import catalog, database_options, open_admin, output_option, tables_argument, to_option
 
@@ -53,7 +52,7 @@ def command(
 
 def exit_code(survey: Survey) -> int:
     """Pending changes are what a plan is for; only what it cannot plan is worth a code."""
-    return EXIT_CODES[survey.status] if survey.status in (Status.DRIFTED, Status.AHEAD) else 0
+    return 0 if survey.status.value == "outdated" else EXIT_CODES[survey.status.value]
 
 
 def show(admin: StorageAdmin, survey: Survey, *, output: str) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from hashlib import md5
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,8 +13,7 @@ if TYPE_CHECKING:
     from storage_admin.schema import ColumnType, Index, TableName
 
 
-@dataclass(frozen=True)
-class TypeDefinition:
+class TypeDefinition(msgspec.Struct, frozen=True):
     """A logical type on one database: how it is written, and which live types are as good.
 
     ``family`` holds lower-case names without a length: ``character varying`` stands for ``character varying(40)`` too.
@@ -23,13 +23,12 @@ class TypeDefinition:
     family: frozenset[str]
 
 
-@dataclass(frozen=True, eq=False)
-class Dialect:
+class Dialect(msgspec.Struct, frozen=True, eq=False):
     """One database product.
 
-    ``catalogue`` is a SQL text with ``{filter}``, ``{rows}`` and ``{size}``, whose rows are, in order: schema, name,
-    relation, columns (JSON, each with its number first), primary key (JSON, column numbers), indexes (JSON), index
-    names (JSON), row estimate, bytes. Its parameters ``:names`` and ``:markers`` are JSON arrays of strings.
+    ``catalogue`` is a SQL text with ``{filter}``, ``{default}``, ``{rows}`` and ``{size}``, whose rows are, in order:
+    schema, name, relation, columns (each with its number first), primary key (column numbers), indexes, index names,
+    row estimate, bytes. Lists come as the inside of a JSON array, NULL if empty. Its parameters ``:names`` and ``:markers`` are JSON arrays of strings.
     """
 
     name: str
@@ -50,6 +49,8 @@ class Dialect:
     catalogue: str
     named_filter: str
     shape_filter: str
+    default_known: str
+    detail_default: str
     detail_rows: str
     detail_size: str
     relations_named: str

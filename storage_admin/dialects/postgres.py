@@ -7,29 +7,33 @@ from storage_admin.schema import ColumnType
 
 # One query for a whole database. Types and defaults come as PostgreSQL writes them; indexes name their columns by
 # number, and an expression (0) or an INCLUDE column makes one "not plain". The correlated subqueries go through the
-# catalogue's own indexes; joining and grouping instead reads the catalogue of the whole database.
+# catalogue's own indexes, where joining and grouping would read the catalogue of the whole database; putting JSON
+# together by hand takes two thirds of the time that json_agg takes.
 CATALOGUE = """
 SELECT n.nspname, c.relname,
        CASE WHEN c.relispartition THEN 'partition'
             ELSE CASE c.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitioned table' WHEN 'v' THEN 'view'
                                 WHEN 'm' THEN 'materialized view' ELSE 'foreign table' END END,
-       (SELECT json_agg(json_build_array(a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull,
-                                         CASE WHEN a.atthasdef AND a.attgenerated = '' THEN
-                                           (SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_catalog.pg_attrdef d
-                                             WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum) END,
-                                         a.attidentity = 'a' OR a.attgenerated <> '') ORDER BY a.attnum)::text
+       (SELECT string_agg(concat('[', a.attnum, ',', to_json(a.attname::text), ',',
+                                 to_json(format_type(a.atttypid, a.atttypmod)), ',',
+                                 CASE WHEN a.attnotnull THEN 'false' ELSE 'true' END, ',',
+                                 CASE WHEN a.atthasdef AND a.attgenerated = '' THEN {default} ELSE 'null' END, ',',
+                                 CASE WHEN a.attidentity = 'a' OR a.attgenerated <> '' THEN 'true' ELSE 'false' END,
+                                 ']'), ',' ORDER BY a.attnum)
           FROM pg_catalog.pg_attribute a
          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
-       (SELECT array_to_json(i.indkey::int2[])::text
+       (SELECT replace(i.indkey::text, ' ', ',')
           FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisprimary),
-       (SELECT json_agg(json_build_array(
-                   i.indkey::int2[], i.indisunique, i.indisvalid AND i.indisready,
-                   i.indpred IS NULL AND i.indexprs IS NULL AND i.indnatts = i.indnkeyatts
-                     AND ic.relam = (SELECT am.oid FROM pg_catalog.pg_am am WHERE am.amname = 'btree'))
-                ORDER BY i.indexrelid)::text
+       (SELECT string_agg(concat('[[', replace(i.indkey::text, ' ', ','), '],',
+                                 CASE WHEN i.indisunique THEN 'true' ELSE 'false' END, ',',
+                                 CASE WHEN i.indisvalid AND i.indisready THEN 'true' ELSE 'false' END, ',',
+                                 CASE WHEN i.indpred IS NULL AND i.indexprs IS NULL AND i.indnatts = i.indnkeyatts
+                                        AND ic.relam = (SELECT am.oid FROM pg_catalog.pg_am am WHERE am.amname = 'btree')
+                                      THEN 'true' ELSE 'false' END,
+                                 ']'), ',' ORDER BY i.indexrelid)
           FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class ic ON ic.oid = i.indexrelid
          WHERE i.indrelid = c.oid AND NOT i.indisprimary),
-       (SELECT json_agg(ic.relname ORDER BY i.indexrelid)::text
+       (SELECT string_agg(to_json(ic.relname::text)::text, ',' ORDER BY i.indexrelid)
           FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class ic ON ic.oid = i.indexrelid
          WHERE i.indrelid = c.oid AND NOT i.indisprimary),
        {rows}, {size}
@@ -39,6 +43,11 @@ SELECT n.nspname, c.relname,
    AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
    AND (CAST(:schema AS text) IS NULL OR n.nspname = :schema)
    AND {filter}
+"""
+
+DEFAULT_TEXT = """
+  (SELECT to_json(pg_get_expr(d.adbin, d.adrelid))::text FROM pg_catalog.pg_attrdef d
+    WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum)
 """
 
 POSTGRES = Dialect(
@@ -71,10 +80,11 @@ POSTGRES = Dialect(
     catalogue=CATALOGUE,
     named_filter="c.relname IN (SELECT json_array_elements_text(CAST(:names AS json)))",
     shape_filter=(
-        "EXISTS (SELECT FROM pg_catalog.pg_attribute a"
-        " WHERE a.attrelid = c.oid AND NOT a.attisdropped"
+        "c.oid IN (SELECT a.attrelid FROM pg_catalog.pg_attribute a WHERE NOT a.attisdropped"
         " AND a.attname IN (SELECT json_array_elements_text(CAST(:markers AS json))))"
     ),
+    default_known="'\"\"'",
+    detail_default=DEFAULT_TEXT,
     detail_rows="CASE WHEN c.reltuples >= 0 THEN c.reltuples::bigint END",
     detail_size="CASE WHEN c.relkind IN ('r', 'm') THEN pg_catalog.pg_total_relation_size(c.oid) END",
     relations_named=(

@@ -9,19 +9,19 @@ from storage_admin.schema import ColumnType
 # page, and are not looked into: the module behind the one, the table behind the other may be missing.
 CATALOGUE = """
 SELECT NULL, m.name, CASE m.type WHEN 'view' THEN 'view' ELSE 'table' END,
-       (SELECT json_group_array(json_array(c.cid, c.name, c.type,
+       (SELECT group_concat(json_array(c.cid, c.name, c.type,
                                            json(CASE WHEN c."notnull" THEN 'false' ELSE 'true' END), c.dflt_value,
                                            json(CASE WHEN c.hidden > 1 THEN 'true' ELSE 'false' END)))
           FROM pragma_table_xinfo(m.name) c WHERE m.rootpage > 0 AND c.hidden <> 1),
-       (SELECT json_group_array(k.cid)
+       (SELECT group_concat(k.cid)
           FROM (SELECT c.cid FROM pragma_table_info(m.name) c WHERE m.rootpage > 0 AND c.pk > 0 ORDER BY c.pk) k),
-       (SELECT json_group_array(json_array(
+       (SELECT group_concat(json_array(
                    (SELECT json_group_array(k.cid) FROM pragma_index_info(i.name) k),
                    json(CASE WHEN i."unique" THEN 'true' ELSE 'false' END), json('true'),
                    json(CASE WHEN i.partial OR EXISTS (SELECT 1 FROM pragma_index_info(i.name) k WHERE k.cid < 0)
                         THEN 'false' ELSE 'true' END)))
           FROM pragma_index_list(m.name) i WHERE m.rootpage > 0 AND i.origin <> 'pk'),
-       (SELECT json_group_array(i.name)
+       (SELECT group_concat(json_quote(i.name))
           FROM pragma_index_list(m.name) i WHERE m.rootpage > 0 AND i.origin <> 'pk'),
        {rows}, {size}
   FROM main.sqlite_master m
@@ -61,6 +61,8 @@ SQLITE = Dialect(
         "m.rootpage > 0 AND EXISTS (SELECT 1 FROM pragma_table_info(m.name) c"
         " WHERE c.name COLLATE NOCASE IN (SELECT value FROM json_each(:markers)))"
     ),
+    default_known="",
+    detail_default="",
     detail_rows="NULL",
     detail_size="NULL",  # dbstat, which knows, is missing from most builds of SQLite
     relations_named="SELECT NULL, name FROM main.sqlite_master WHERE name IN (SELECT value FROM json_each(:names))",
