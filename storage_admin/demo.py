@@ -13,6 +13,7 @@ from storage_admin.admin import StorageAdmin
 from storage_admin.database import connected, make_engine, parse_url
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -111,7 +112,7 @@ def look(url: str, name: str, columns: tuple[str, ...] = ()) -> Look:
     with connected(engine) as connection:
         found = tuple(row[1] for row in connection.exec_driver_sql("SELECT * FROM pragma_table_info(?)", (name,)))
         chosen = columns or found
-        rows = connection.execute(
+        rows: Sequence[Any] = connection.execute(
             select(*map(column, chosen)).select_from(table(name)).order_by(column("session_id"))
         ).all()
     digest = sha256(repr([tuple(row) for row in rows]).encode()).hexdigest()

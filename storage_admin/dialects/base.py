@@ -28,7 +28,12 @@ class Dialect(msgspec.Struct, frozen=True, eq=False):
 
     ``catalogue`` is a SQL text with ``{filter}``, ``{default}``, ``{rows}`` and ``{size}``, whose rows are, in order:
     schema, name, relation, columns (each with its number first), primary key (column numbers), indexes, index names,
-    row estimate, bytes. Lists come as the inside of a JSON array, NULL if empty. Its parameters ``:names`` and ``:markers`` are JSON arrays of strings.
+    row estimate, bytes. Lists come as the inside of a JSON array, NULL if empty. Its parameters ``:names`` and
+    ``:markers`` are JSON arrays of strings, ``:schema`` a name or NULL.
+
+    ``enter`` are the first statements inside a transaction, with ``{lock_timeout}`` (ms) and ``{key}``; one that
+    returns a row must return true, else somebody else holds the lock. ``busy_states`` and ``busy_texts`` tell errors
+    that another attempt may overcome, ``raced_states`` those that mean that somebody else made the same thing first.
     """
 
     name: str

@@ -28,7 +28,7 @@ SELECT n.nspname, c.relname,
                                  CASE WHEN i.indisunique THEN 'true' ELSE 'false' END, ',',
                                  CASE WHEN i.indisvalid AND i.indisready THEN 'true' ELSE 'false' END, ',',
                                  CASE WHEN i.indpred IS NULL AND i.indexprs IS NULL AND i.indnatts = i.indnkeyatts
-                                        AND ic.relam = (SELECT am.oid FROM pg_catalog.pg_am am WHERE am.amname = 'btree')
+                                       AND ic.relam = (SELECT m.oid FROM pg_catalog.pg_am m WHERE m.amname = 'btree')
                                       THEN 'true' ELSE 'false' END,
                                  ']'), ',' ORDER BY i.indexrelid)
           FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class ic ON ic.oid = i.indexrelid
