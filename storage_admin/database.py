@@ -80,8 +80,8 @@ def parse_url(text: str) -> URL:
     scheme, separator, rest = text.strip().partition("://")
     if not separator:
         raise BadDatabaseURL(problem="it has no '://' after the name of the database product")
-    if rest.rpartition("?")[0].count("@") > 1 or (rest.count("@") > 1 and "?" not in rest):
-        raise BadDatabaseURL(problem="it has more than one '@', so a password may hold one unescaped")
+    if not scheme.startswith("sqlite") and _password_spills(rest):
+        raise BadDatabaseURL(problem="it has an '@' too many, so a password may hold one unescaped, or a / ? or #")
     try:
         url = make_url(f"{DRIVERS.get(scheme, scheme)}://{rest}")
     except (exc.ArgumentError, ValueError):
@@ -89,6 +89,17 @@ def parse_url(text: str) -> URL:
     if url.get_backend_name() not in DIALECTS:
         raise UnsupportedDatabase(name=url.get_backend_name(), supported=", ".join(DIALECTS))
     return url
+
+
+def _password_spills(rest: str) -> bool:
+    """Whether an unescaped character of a password ends the user and host part too early: its tail would be shown."""
+    authority, separator, path = re.split(r"([/?#]|$)", rest, maxsplit=1)
+    before_query = path.partition("?")[0]
+    return (
+        authority.count("@") > 1
+        or (separator == "/" and "@" in before_query)
+        or (separator in "?#" and "@" not in authority and "@" in path and ":" in authority)
+    )
 
 
 def make_engine(url: URL, *, writable: bool = False, create: bool = False) -> Engine:

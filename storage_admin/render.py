@@ -103,9 +103,8 @@ def _operate(change: Change, operations: Operations, table: TableName, dialect: 
             operations.create_index(change.name, table.name, list(change.index.columns), schema=table.schema)
         case RebuildIndex():
             quote = operations.get_context().dialect.identifier_preparer.quote
-            operations.execute(
-                "REINDEX INDEX " + ".".join(quote(n) for n in (table.schema, change.name) if n is not None)
-            )
+            name = ".".join(quote(part) for part in (table.schema, change.name) if part is not None)
+            operations.execute(sa.text("REINDEX INDEX " + name.replace(":", r"\:")))
         case _:
             assert_never(change)
 

@@ -1,0 +1,465 @@
+"""What `upgrade` does and refuses to do, on real databases."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from storage_admin import Patience, Status, StorageAdmin, UpgradeFailed
+from storage_admin.catalog import Catalog
+from storage_admin.errors import (
+    AmbiguousTable,
+    KindNeeded,
+    NameTooLong,
+    NoSuchTable,
+    NoTablesFound,
+    NotASessionTable,
+    NotATable,
+)
+from storage_admin.history import REVISIONS
+from tests.conftest import Database
+from tests.shapes import released_shapes
+
+ODD = [
+    "My Table",
+    "select",
+    'a"b',
+    "x; DROP TABLE victim; --",
+    "%s",
+    "100%",
+    "tab:le",
+    "a.b",
+    "o'hare",
+    "日本",
+    "CamelCase",
+]
+SHAPES = {shape.id: shape for shape in released_shapes(assistants=False)}
+ASSISTANTS = {shape.dialect: shape for shape in released_shapes(assistants=True)}
+
+
+def old_agents(database: Database, name: str = "sessions", version: int = 4) -> str:
+    """An agent table as a version made it, without a log; returns how it is named."""
+    database.admin().upgrade([f"{database.table(name)}=agent"], to=version)
+    database.run(f"DROP TABLE {database.table(REVISIONS)}")
+    return database.table(name)
+
+
+# --- creating ----------------------------------------------------------------------------------------------
+
+
+def test_a_missing_table_is_created_with_its_schema(postgres: Database) -> None:
+    report = postgres.admin().upgrade(["ai.fresh=agent,team"])
+    assert report.outcomes[0].statements[0] == "CREATE SCHEMA IF NOT EXISTS ai"
+    [plan] = postgres.admin().check().plans
+    assert (str(plan.table), plan.kinds, plan.status) == ("ai.fresh", ("agent", "team"), Status.CURRENT)
+
+
+def test_a_table_without_a_schema_is_created_where_agno_would_or_where_it_is_told(postgres: Database) -> None:
+    postgres.admin().upgrade(["one=agent"])
+    postgres.admin(schema="other").upgrade(["two=agent"])
+    assert [str(plan.table) for plan in postgres.admin().check().plans] == ["ai.one", "other.two"]
+
+
+def test_no_right_to_create_schemas_is_needed_where_the_schema_exists(postgres: Database) -> None:
+    postgres.run("CREATE SCHEMA ai; CREATE ROLE modest LOGIN; GRANT ALL ON SCHEMA ai TO modest")
+    try:
+        modest = StorageAdmin(postgres.url.replace("://postgres@", "://modest@"))
+        report = modest.upgrade(["ai.fresh=agent"])
+        assert not any("SCHEMA" in statement for statement in report.outcomes[0].statements)
+        assert modest.check().status is Status.CURRENT
+    finally:
+        postgres.run("DROP OWNED BY modest CASCADE; DROP ROLE modest")
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_names_go_all_the_way(database: Database, name: str) -> None:
+    quoted = '"' + name.replace('"', '""') + '"'
+    prefix = "ai." if database.dialect.has_schemas else ""
+    database.run(f"CREATE TABLE {prefix}victim (id int)")
+    admin = database.admin()
+    admin.upgrade([f"{prefix}{quoted}=agent"], to=4)
+    admin.upgrade([f"{prefix}{quoted}"])
+    [plan] = admin.check().plans
+    assert (plan.table.name, plan.status) == (name, Status.CURRENT)
+    assert [revision.table.name for revision in admin.history(f"{prefix}{quoted}")] == [name, name]
+    assert database.run(f"SELECT count(*) FROM {prefix}victim") == [(0,)]
+
+
+def test_a_schema_with_an_odd_name_is_created_and_upgraded(postgres: Database) -> None:
+    postgres.admin().upgrade(['"My ""AI"" 100%: x".sessions=agent'], to=4)
+    postgres.admin().upgrade()
+    [plan] = postgres.admin().check().plans
+    assert (plan.table.schema, plan.status) == ('My "AI" 100%: x', Status.CURRENT)
+
+
+def test_a_name_that_the_server_would_cut_is_refused(postgres: Database) -> None:
+    with pytest.raises(NameTooLong, match="80 bytes, and this database cuts names at 63"):
+        postgres.admin().upgrade([f"ai.{'ж' * 40}=agent"])
+
+
+# --- refusing ----------------------------------------------------------------------------------------------
+
+DRIFTED = {
+    "postgresql": (
+        "CREATE TABLE ai.sessions (session_id VARCHAR NOT NULL, agent_id VARCHAR, user_id VARCHAR, memory JSONB, "
+        "agent_data JSONB, session_data JSONB, extra_data JSONB, created_at INTEGER, updated_at BIGINT, "
+        "tenant TEXT NOT NULL)"
+    ),
+    "sqlite": (
+        "CREATE TABLE sessions (session_id VARCHAR NOT NULL, agent_id VARCHAR, user_id VARCHAR, memory JSON, "
+        "agent_data JSON, session_data JSON, extra_data JSON, created_at DATETIME, updated_at INTEGER, "
+        "tenant TEXT NOT NULL)"
+    ),
+}
+
+
+def definition(database: Database) -> list[tuple[Any, ...]]:
+    if database.dialect.has_schemas:
+        return database.run(
+            "SELECT attrelid::regclass::text, attname, atttypid FROM pg_attribute JOIN pg_class c ON c.oid = attrelid "
+            "JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname IN ('ai', 'public') ORDER BY 1, 2"
+        )
+    return database.run("SELECT name, sql FROM sqlite_master ORDER BY 1")
+
+
+def test_a_drifted_table_is_left_as_it_is_and_the_others_are_upgraded(database: Database) -> None:
+    other = old_agents(database, "other")
+    database.run(DRIFTED[database.dialect.name])
+    with pytest.raises(UpgradeFailed) as caught:
+        database.admin().upgrade()
+    assert caught.value.exit_code == 3
+    for words in ("created_at is", "tenant is an extra one, NOT NULL", "the primary key (session_id) is missing"):
+        assert words in str(caught.value)
+    statuses = {str(plan.table): plan.status for plan in database.admin().check().plans}
+    assert statuses == {other: Status.CURRENT, database.table("sessions"): Status.DRIFTED}
+
+
+def test_a_drifted_table_changes_nothing_at_all(database: Database) -> None:
+    database.run(DRIFTED[database.dialect.name])
+    before = definition(database)
+    with pytest.raises(UpgradeFailed):
+        database.admin().upgrade()
+    assert definition(database) == before
+
+
+def test_a_table_recorded_by_a_newer_catalogue_is_left_alone(database: Database, catalog: Catalog) -> None:
+    name = old_agents(database)
+    database.admin().upgrade(to=catalog.head)
+    database.run(f"UPDATE {database.table(REVISIONS)} SET to_version = {catalog.head + 1}")
+    assert database.admin().check().status is Status.AHEAD
+    with pytest.raises(UpgradeFailed, match=f"{name} was recorded at version {catalog.head + 1}") as caught:
+        database.admin().upgrade()
+    assert caught.value.exit_code == 4
+
+
+def test_a_table_that_is_not_there_needs_its_kind_and_meets_a_suggestion(database: Database) -> None:
+    old_agents(database, "agent_sessions")
+    with pytest.raises(NoSuchTable, match="Did you mean .*agent_sessions"):
+        database.admin().plan(["agent_session"])
+
+
+def test_nothing_found_is_an_error_that_says_what_to_do(database: Database) -> None:
+    with pytest.raises(NoTablesFound, match="Check the URL and --schema"):
+        database.admin().check()
+
+
+@pytest.mark.parametrize("relation", ["view", "materialized view", "foreign table", "partition"])
+def test_what_is_no_table_is_refused_by_what_it_is(postgres: Database, relation: str) -> None:
+    name = old_agents(postgres)
+    postgres.run({
+        "view": f"CREATE VIEW ai.thing AS SELECT * FROM {name}",
+        "materialized view": f"CREATE MATERIALIZED VIEW ai.thing AS SELECT * FROM {name}",
+        "foreign table": (
+            "CREATE EXTENSION file_fdw; CREATE SERVER s FOREIGN DATA WRAPPER file_fdw; CREATE FOREIGN TABLE ai.thing "
+            "(session_id text, agent_id text) SERVER s OPTIONS (filename '/dev/null')"
+        ),
+        "partition": (
+            f"CREATE TABLE ai.parent (LIKE {name}, PRIMARY KEY (session_id)) PARTITION BY HASH (session_id); "
+            "CREATE TABLE ai.thing PARTITION OF ai.parent FOR VALUES WITH (MODULUS 1, REMAINDER 0)"
+        ),
+    }[relation])  # fmt: skip
+    with pytest.raises(NotATable, match=f"ai.thing is a {relation}"):
+        postgres.admin().upgrade(["ai.thing"])
+    found = {str(plan.table) for plan in postgres.admin().check().plans}
+    assert found == {name} | ({"ai.parent"} if relation == "partition" else set())
+
+
+def test_a_partitioned_table_is_upgraded_with_its_partitions(postgres: Database) -> None:
+    name = old_agents(postgres)
+    postgres.run(
+        f"CREATE TABLE ai.parent (LIKE {name} INCLUDING DEFAULTS, PRIMARY KEY (session_id)) "
+        "PARTITION BY HASH (session_id);"
+        "CREATE TABLE ai.child PARTITION OF ai.parent FOR VALUES WITH (MODULUS 1, REMAINDER 0)"
+    )
+    postgres.admin().upgrade(["ai.parent"])
+    columns = postgres.run("SELECT table_name FROM information_schema.columns WHERE column_name = 'team_session_id'")
+    assert sorted(columns) == [("child",), ("parent",)]
+    assert postgres.admin().check(["ai.parent"]).status is Status.CURRENT
+
+
+def test_somebody_elses_table_is_not_turned_into_ours_even_when_named(database: Database) -> None:
+    name = database.table("web_sessions")
+    database.run(f"CREATE TABLE {name} (session_id VARCHAR PRIMARY KEY, data TEXT)")
+    with pytest.raises(NotASessionTable, match="is not a session table: compared with"):
+        database.admin().upgrade([f"{name}=agent"])
+
+
+def test_the_tables_of_phidatas_assistants_are_not_ours(database: Database) -> None:
+    database.run(ASSISTANTS[database.dialect.name].ddl)
+    with pytest.raises(NoTablesFound):
+        database.admin().inspect()
+
+
+def test_a_column_that_was_dropped_by_hand_is_noticed_and_mended_when_the_kind_is_named(database: Database) -> None:
+    name = old_agents(database, version=10)
+    database.run(f"DROP INDEX {'ai.ix_ai' if database.dialect.has_schemas else 'ix'}_sessions_user_id")
+    database.run(f"ALTER TABLE {name} DROP COLUMN user_id")
+    with pytest.raises(NoTablesFound, match=f"looks like a table for agent, but has no column user_id.*{name}=agent"):
+        database.admin().check()
+    with pytest.raises(KindNeeded, match=f"{name}=agent"):
+        database.admin().upgrade([name])
+    database.admin().upgrade([f"{name}=agent"])
+    assert database.admin().check().status is Status.CURRENT
+
+
+def test_one_name_in_two_schemas_is_ambiguous_and_a_schema_settles_it(postgres: Database) -> None:
+    postgres.admin().upgrade(["one.sessions=agent", "two.sessions=agent"], to=4)
+    with pytest.raises(AmbiguousTable, match="one.sessions, two.sessions"):
+        postgres.admin().upgrade(["sessions"])
+    postgres.admin(schema="two").upgrade(["sessions"])
+    assert [plan.version for plan in postgres.admin().check().plans] == [4, postgres.admin().catalog.head]
+
+
+def test_a_broken_view_and_a_virtual_table_do_not_disturb_sqlite(sqlite: Database) -> None:
+    name = old_agents(sqlite)
+    sqlite.run("CREATE TABLE gone (session_id); CREATE VIEW v AS SELECT * FROM gone; DROP TABLE gone;")
+    sqlite.run("CREATE VIRTUAL TABLE words USING fts5(session_id); ")
+    assert [str(plan.table) for plan in sqlite.admin().inspect().plans] == [name]
+    with pytest.raises(NotATable, match="v is a view"):
+        sqlite.admin().upgrade(["v"])
+
+
+# --- executing ---------------------------------------------------------------------------------------------
+
+
+def test_an_invalid_index_is_rebuilt(postgres: Database) -> None:
+    name = old_agents(postgres, version=10)
+    postgres.run("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ai.ix_ai_sessions_user_id'::regclass")
+    assert postgres.admin().check().status is Status.OUTDATED
+    report = postgres.admin().upgrade()
+    assert report.outcomes[0].statements == ("REINDEX INDEX ai.ix_ai_sessions_user_id",)
+    assert postgres.admin().check([name]).status is Status.CURRENT
+
+
+def test_an_index_name_that_another_table_has_is_not_taken_for_ours(database: Database) -> None:
+    name = old_agents(database, version=6)
+    prefix = "ix_ai_sessions" if database.dialect.has_schemas else "ix_sessions"
+    elsewhere = database.table("elsewhere")
+    database.run(f"CREATE TABLE {elsewhere} (id int)")
+    database.run(f"CREATE INDEX {prefix}_team_session_id ON {elsewhere} (id)")
+    report = database.admin().upgrade([name])
+    assert report.outcomes[0].statements[-1].startswith(f"CREATE INDEX {prefix}_team_session_id_1 ON {name}")
+    assert database.admin().check().status is Status.CURRENT
+
+
+def test_eight_processes_that_start_together_all_succeed_and_one_of_them_upgrades(database: Database) -> None:
+    name = old_agents(database)
+    code = (
+        "import sys; from storage_admin import StorageAdmin\n"
+        "admin = StorageAdmin(sys.argv[1]); print('ready', flush=True); sys.stdin.readline()\n"
+        "print(sum(outcome.changed for outcome in admin.upgrade().outcomes))"
+    )
+    command = [sys.executable, "-c", code, database.url]
+    racers = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(8)
+    ]
+    for racer in racers:
+        assert racer.stdout
+        assert racer.stdout.readline() == "ready\n"
+    for racer in racers:
+        assert racer.stdin
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+    answers = [racer.communicate(timeout=60) for racer in racers]
+    assert [racer.returncode for racer in racers] == [0] * 8, answers
+    assert sorted(int(out) for out, _ in answers) == [0] * 7 + [1]
+    assert len(database.admin().history(name)) == 1
+
+
+def test_a_table_in_use_is_waited_for_and_given_up_with_5(postgres: Database) -> None:
+    old_agents(postgres)
+    with psycopg.connect(postgres.dsn) as reader:
+        reader.execute("SELECT * FROM ai.sessions")
+        with pytest.raises(UpgradeFailed, match="it is in use by others.*gave up after 0.3 s") as caught:
+            postgres.admin().upgrade(patience=Patience(lock_timeout_ms=50, wait_seconds=0.3))
+        assert caught.value.exit_code == 5
+        # The upgrade goes through as soon as the reader is done.
+        waiting = threading.Thread(target=postgres.admin().upgrade)
+        waiting.start()
+        reader.rollback()
+        waiting.join(timeout=30)
+    assert postgres.admin().check().status is Status.CURRENT
+
+
+def test_a_file_that_another_process_writes_is_given_up_with_5(sqlite: Database) -> None:
+    old_agents(sqlite)
+    import sqlite3
+
+    writer = sqlite3.connect(sqlite.dsn, isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    with pytest.raises(UpgradeFailed, match="database is locked") as caught:
+        sqlite.admin().upgrade(patience=Patience(wait_seconds=0))
+    writer.execute("ROLLBACK")
+    writer.close()
+    assert caught.value.exit_code == 5
+
+
+def test_an_upgrade_that_something_undoes_is_noticed_and_rolled_back(postgres: Database) -> None:
+    old_agents(postgres)
+    postgres.run(
+        "CREATE FUNCTION undo() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "IF EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'ai.sessions'::regclass AND attname = 'team_session_id') "
+        "THEN ALTER TABLE ai.sessions RENAME COLUMN team_session_id TO other; END IF; END $$;"
+        "CREATE EVENT TRIGGER undo ON ddl_command_end WHEN TAG IN ('CREATE INDEX') EXECUTE FUNCTION undo()"
+    )
+    before = definition(postgres)
+    with pytest.raises(UpgradeFailed, match="still pending: AddColumn") as caught:
+        postgres.admin().upgrade()
+    assert caught.value.exit_code == 1
+    assert definition(postgres) == before
+
+
+def test_a_role_without_rights_is_told_to_ask_the_owner_and_leaves_no_trace(postgres: Database) -> None:
+    old_agents(postgres)
+    postgres.run("CREATE ROLE reader LOGIN; GRANT USAGE ON SCHEMA ai TO reader; GRANT SELECT ON ai.sessions TO reader")
+    before = definition(postgres)
+    reader = StorageAdmin(postgres.url.replace("://postgres@", "://reader@"))
+    try:
+        assert reader.check().status is Status.OUTDATED
+        with pytest.raises(UpgradeFailed, match="must be owner of table sessions.*Ask the owner"):
+            reader.upgrade()
+        assert definition(postgres) == before
+    finally:
+        postgres.run("DROP OWNED BY reader; DROP ROLE reader")
+
+
+# --- the log -----------------------------------------------------------------------------------------------
+
+
+def test_each_upgraded_table_has_one_revision_with_the_statements_that_ran(
+    database: Database, catalog: Catalog
+) -> None:
+    name = old_agents(database)
+    report = database.admin().upgrade([name, f"{database.table('fresh')}=team"])
+    first, second = database.admin().history()
+    assert (str(first.table), first.from_version, first.to_version, first.baseline) == (name, 4, catalog.head, True)
+    assert (second.kinds, second.from_version, second.baseline) == (("team",), None, False)
+    assert [first.statements, second.statements] == [outcome.statements for outcome in report.outcomes]
+    now = database.run("SELECT now()" if database.dialect.has_schemas else "SELECT strftime('%s', 'now')")[0][0]
+    assert first.applied_at is not None
+    stamp = now.timestamp() if database.dialect.has_schemas else float(now)
+    assert abs(first.applied_at.timestamp() - stamp) < 120
+
+
+def test_a_role_that_may_not_create_the_log_upgrades_all_the_same_and_says_so_once(postgres: Database) -> None:
+    old_agents(postgres)
+    old_agents(postgres, "more")
+    postgres.run(
+        "CREATE ROLE owner LOGIN; GRANT USAGE, CREATE ON SCHEMA ai TO owner; ALTER TABLE ai.sessions OWNER TO owner;"
+        "ALTER TABLE ai.more OWNER TO owner"
+    )
+    # An index needs CREATE on the schema; the log is refused by a trigger instead.
+    postgres.run(
+        "CREATE FUNCTION no_log() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN IF current_query() LIKE "
+        f"'%{REVISIONS}%' THEN RAISE insufficient_privilege USING MESSAGE = 'no log here'; END IF; END $$;"
+        "CREATE EVENT TRIGGER no_log ON ddl_command_end WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION no_log()"
+    )
+    try:
+        report = StorageAdmin(postgres.url.replace("://postgres@", "://owner@")).upgrade()
+        assert [note for note in report.notes if REVISIONS in note] == [
+            f"2 upgrades were not recorded in {REVISIONS}: no log here"
+        ]
+        assert postgres.admin().check().status is Status.CURRENT
+        assert postgres.admin().history() == ()
+    finally:
+        postgres.run("DROP OWNED BY owner CASCADE; DROP ROLE owner")
+
+
+def test_a_log_that_cannot_be_read_leaves_us_with_the_shapes(postgres: Database) -> None:
+    postgres.admin().upgrade(["ai.sessions=agent"])
+    postgres.run("CREATE ROLE reader LOGIN; GRANT USAGE ON SCHEMA ai TO reader; GRANT SELECT ON ai.sessions TO reader")
+    try:
+        survey = StorageAdmin(postgres.url.replace("://postgres@", "://reader@")).check()
+        assert survey.status is Status.CURRENT
+        assert "going by the shapes alone" in survey.notes[0]
+    finally:
+        postgres.run("DROP OWNED BY reader; DROP ROLE reader")
+
+
+def test_a_log_that_promises_more_than_the_shape_holds_is_contradicted(database: Database) -> None:
+    name = old_agents(database)
+    database.admin().upgrade()
+    prefix = "ai.ix_ai" if database.dialect.has_schemas else "ix"
+    database.run(f"DROP INDEX {prefix}_sessions_team_session_id")
+    survey = database.admin().check()
+    assert survey.status is Status.OUTDATED
+    assert f"{name} was recorded at version" in survey.notes[0]
+    database.admin().upgrade()
+    assert database.admin().check().status is Status.CURRENT
+
+
+# --- engines -----------------------------------------------------------------------------------------------
+
+
+def test_an_engine_of_the_application_is_used_as_it_is(database: Database) -> None:
+    name = old_agents(database)
+    engine = sa.create_engine(database.url.replace("postgresql:", "postgresql+psycopg:"))
+    assert StorageAdmin(engine).upgrade().outcomes[0].changed
+    assert StorageAdmin(engine).check([name]).status is Status.CURRENT
+    with engine.begin() as connection:  # its own transactions still work
+        connection.execute(sa.text(f"INSERT INTO {name} (session_id) VALUES ('x')"))
+    assert database.run(f"SELECT count(*) FROM {name}") == [(1,)]
+    engine.dispose()
+
+
+def test_a_database_in_memory_lives_with_its_engine() -> None:
+    engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
+    StorageAdmin(engine).upgrade(["sessions=agent"])
+    assert StorageAdmin(engine).check().status is Status.CURRENT
+    engine.dispose()
+
+
+def test_versions_can_be_tried_in_a_folder_of_ones_own(database: Database, tmp_path: Path) -> None:
+    import shutil
+
+    from storage_admin.catalog import default_folder, load_catalog
+
+    folder = tmp_path / "versions"
+    shutil.copytree(default_folder(), folder)
+    number = load_catalog().head + 1
+    newest = load_catalog().definitions("team")[-1][1]
+    columns = "\n".join(
+        f'{c.name} = {{ type = "{c.type.value}"{", primary_key = true" if c.primary_key else ""}'
+        f"{', default = ' + chr(34) + c.default + chr(34) if c.default else ''} }}"
+        for c in newest.columns
+    )
+    indexes = "\n".join(f'{i.columns[0]} = {{ columns = ["{i.columns[0]}"] }}' for i in newest.indexes)
+    (folder / f"{number:03}_mood.toml").write_text(
+        f'summary = "Teams have a mood."\nreleased = "agno 9"\n[team.columns]\n{columns}\nmood = {{ type = "text" }}\n'
+        f'[team.indexes]\n{indexes}\nmood = {{ columns = ["mood"] }}\n'
+    )
+    newer = load_catalog(folder)
+    database.admin().upgrade([f"{database.table('sessions')}=agent,team"])
+    [plan] = StorageAdmin(database.url, catalog=newer).inspect().plans
+    assert (plan.status, plan.version, plan.target_version) == (Status.OUTDATED, number - 1, number)
+    StorageAdmin(database.url, catalog=newer).upgrade()
+    assert StorageAdmin(database.url, catalog=newer).check().status is Status.CURRENT
+    assert database.admin().check().status is Status.AHEAD

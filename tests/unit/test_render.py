@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from storage_admin.catalog import Catalog
+from storage_admin.changes import AddColumn, CreateIndex, Plan, RebuildIndex, SetDefault, Status
+from storage_admin.compare import plan_new
+from storage_admin.dialects import POSTGRES, SQLITE
+from storage_admin.render import render, script
+from storage_admin.schema import Column, ColumnType, Index, TableName
+
+ODD = [
+    "My Table",
+    "select",
+    'a"b',
+    "x; DROP TABLE victim; --",
+    "%s",
+    "100%",
+    "tab:le",
+    "a.b",
+    "o'hare",
+    "日本",
+    "CamelCase",
+]
+
+
+def plan(table: TableName, *changes: object) -> Plan:
+    return Plan(table, ("agent",), Status.OUTDATED, 4, 10, changes)  # type: ignore[arg-type]
+
+
+def test_each_change_has_its_statement_on_postgresql() -> None:
+    table = TableName("ai", "sessions")
+    assert render(
+        plan(
+            table,
+            AddColumn(Column("runs", ColumnType.JSON)),
+            SetDefault(Column("created_at", ColumnType.EPOCH, default="now")),
+            RebuildIndex(Index(("a",)), "ix_100%:x"),
+            CreateIndex(Index(("a", "b")), "ix_a_b"),
+        ),
+        POSTGRES,
+    ) == (
+        "ALTER TABLE ai.sessions ADD COLUMN runs JSONB",
+        "ALTER TABLE ai.sessions ALTER COLUMN created_at SET DEFAULT (extract(epoch from now()))::bigint",
+        'REINDEX INDEX ai."ix_100%:x"',
+        "CREATE INDEX ix_a_b ON ai.sessions (a, b)",
+    )
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_names_are_quoted_and_stay_names(name: str, catalog: Catalog) -> None:
+    with sqlite3.connect(":memory:") as connection:
+        connection.execute("CREATE TABLE victim (id)")
+        for statement in render(plan_new(TableName(None, name), ("agent",), catalog, SQLITE), SQLITE):
+            connection.execute(statement)
+        tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    connection.close()
+    assert tables == {"victim", name}
+
+
+def test_a_script_says_what_it_is_and_is_empty_when_nothing_is_to_be_done(catalog: Catalog) -> None:
+    new = plan_new(TableName("ai", "a\nb"), ("agent",), catalog, POSTGRES, create_schema=True)
+    text = script([new], POSTGRES, "made for\na test")
+    lines = text.splitlines()
+    assert lines[:3] == ["-- made for?a test", "", "-- ai.a?b (agent): version none -> 10"]
+    assert lines[3:5] == ["BEGIN;", "CREATE SCHEMA IF NOT EXISTS ai;"]
+    assert lines[-1] == "COMMIT;"
+    assert script([plan(TableName("ai", "x"))], POSTGRES, "test") == ""
+
+
+def test_long_index_names_are_shortened_as_sqlalchemy_does_it_and_never_beyond_the_limit() -> None:
+    import sqlalchemy as sa
+
+    for name in ("s" * 40, "sessions_of_" + "agents" * 8):
+        table = sa.Table(name, sa.MetaData(), sa.Column("team_session_id", sa.String, index=True), schema="ai")
+        [index] = table.indexes
+        theirs = sa.dialects.postgresql.dialect().identifier_preparer.format_index(index)
+        assert POSTGRES.index_name(TableName("ai", name), Index(("team_session_id",))) == theirs
+    cyrillic = POSTGRES.index_name(TableName("ai", "сессии" * 5), Index(("team_session_id",)))
+    assert len(cyrillic.encode()) <= 63
