@@ -217,6 +217,8 @@ def driver_message(error: exc.DBAPIError) -> str:
 
 
 ADVICE = (
+    ("must be owner", "Ask the owner of the table to run what `storage-admin plan --sql` prints."),
+    ("permission denied", "Ask the owner for the right, or to run what `storage-admin plan --sql` prints."),
     ("password authentication failed", "Check user and password in the URL, or PGPASSFILE."),
     ("no password supplied", "Give a password in the URL, in PGPASSWORD or in a .pgpass file."),
     ("role", "Check the user name in the URL."),
@@ -237,5 +239,9 @@ def connection_error(url: URL, error: exc.DBAPIError) -> StorageAdminError:
     problem = redact(driver_message(error), secrets_in(url.render_as_string(hide_password=False)))
     if "file is not a database" in problem:
         return NotADatabase(database=displayed_url(url), path=url.database)
-    advice = next((text for sign, text in ADVICE if sign in problem.lower()), "Check the URL.")
-    return CannotConnect(database=displayed_url(url), problem=problem, advice=advice)
+    return CannotConnect(database=displayed_url(url), problem=problem, advice=advice_for(problem) or "Check the URL.")
+
+
+def advice_for(problem: str) -> str:
+    """What to do about a message of a driver, empty if nothing is known."""
+    return next((text for sign, text in ADVICE if sign in problem.lower()), "")

@@ -22,7 +22,7 @@ class StorageAdminError(Exception):
         for name, value in facts.items():
             setattr(self, name, value)
         template = " ".join((type(self).__doc__ or type(self).__name__).split())
-        super().__init__(template.format_map(facts))
+        super().__init__(template.format_map(facts).strip())
 
 
 # --- what was asked is wrong -------------------------------------------------------------------------------
@@ -168,7 +168,7 @@ class LockNotObtained(TableError):
 
 
 class StatementFailed(TableError):
-    """{table}: the database refused {statement!r}: {problem}. The table was left as it was.{advice}"""
+    """{table}: the database refused {statement!r}: {problem}. The table was left as it was. {advice}"""
 
     state: str | None
 
@@ -189,8 +189,11 @@ class UpgradeFailed(StorageAdminError):
 
     def __init__(self, failures: Sequence[StorageAdminError], report: Any) -> None:
         codes = {failure.exit_code for failure in failures}
-        one = len(failures) == 1
-        summary = str(failures[0]) if one else f"{len(failures)} tables could not be upgraded; each is named above"
+        listed = "".join(f"\n  {failure}" for failure in failures)
+        total = len(report.outcomes)
+        summary = (
+            str(failures[0]) if total == 1 else f"{len(failures)} of {total} tables could not be upgraded:{listed}"
+        )
         super().__init__(summary=summary, failures=failures, report=report)
         # One kind of failure keeps its own code; among several tables a plain error means "some failed".
         if len(codes) == 1 and (codes != {1} or len(report.outcomes) == 1):

@@ -10,7 +10,7 @@ from sqlalchemy import exc, inspect
 
 from storage_admin import history
 from storage_admin.changes import Status
-from storage_admin.database import driver_message, send, sql_state, transaction
+from storage_admin.database import advice_for, driver_message, send, sql_state, transaction
 from storage_admin.errors import LockNotObtained, SchemaAhead, SchemaDrifted, StatementFailed, UpgradeIncomplete
 from storage_admin.locking import Busy, Patience, attempts, enter, is_lock_timeout
 
@@ -121,12 +121,13 @@ def _execute(connection: Connection, dialect: Dialect, statement: str, plan: Pla
     except exc.DBAPIError as error:
         if is_lock_timeout(error, dialect) or error.connection_invalidated:
             raise
-        state = sql_state(error)
-        advice = (
-            " Ask the owner of the table to run what `storage-admin plan --sql` prints." if state == "42501" else ""
-        )
+        problem = driver_message(error)
         raise StatementFailed(
-            table=str(plan.table), statement=statement, problem=driver_message(error), state=state, advice=advice
+            table=str(plan.table),
+            statement=statement,
+            problem=problem,
+            state=sql_state(error),
+            advice=advice_for(problem),
         ) from error
 
 

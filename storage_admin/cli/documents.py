@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from typing_extensions import assert_never
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from storage_admin.history import Revision
 
 FORMAT = 1
+Result = Literal["created", "upgraded", "unchanged", "failed"]
 
 
 class Document(msgspec.Struct, forbid_unknown_fields=True):
@@ -102,7 +103,7 @@ class Table(Document):
     schema: str | None
     name: str
     kinds: list[str]
-    status: str
+    status: c.Status
     version: int | None
     released: str | None
     target_version: int
@@ -119,9 +120,9 @@ class SurveyDocument(Document):
     """inspect, plan (with statements), check, upgrade --dry-run."""
 
     format: int
-    database: Database | None
+    database: Database
     head: int
-    status: str
+    status: c.Status
     tables: list[Table]
     notes: list[str]
 
@@ -132,7 +133,7 @@ class UpgradedTable(Document):
     schema: str | None
     name: str
     kinds: list[str]
-    result: str
+    result: Result
     from_version: int | None
     to_version: int
     statements: list[str]
@@ -231,7 +232,7 @@ def survey_document(
         format=FORMAT,
         database=_database(survey),
         head=survey.head,
-        status=survey.status.value,
+        status=survey.status,
         tables=tables,
         notes=list(survey.notes),
     )
@@ -247,7 +248,7 @@ def _table(plan: c.Plan, catalog: Catalog, dialect: Dialect) -> Table:
         schema=plan.table.schema,
         name=plan.table.name,
         kinds=list(plan.kinds),
-        status=plan.status.value,
+        status=plan.status,
         version=plan.version,
         released=catalog.version(plan.version).released if plan.version is not None else None,
         target_version=plan.target_version,
@@ -310,7 +311,7 @@ def upgrade_document(report: UpgradeReport) -> UpgradeDocument:
     )
 
 
-def result_of(outcome: Outcome) -> str:
+def result_of(outcome: Outcome) -> Result:
     """created, upgraded, unchanged or failed."""
     if outcome.error is not None:
         return "failed"

@@ -1,0 +1,119 @@
+"""Writes what can be written from the code: the versions page, the command reference, the JSON Schemas.
+
+`make docs` runs it; tests/docs proves that what is committed is what it would write.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+
+import click
+import msgspec
+
+from storage_admin.catalog import Catalog, load_catalog
+from storage_admin.cli import cli
+from storage_admin.cli.documents import DOCUMENTS
+from storage_admin.dialects import DIALECTS
+
+DOCS = Path(__file__).parent
+NOTE = "<!-- Written by docs/generate.py; change the code, then run `make docs`. -->\n"
+
+
+def pages() -> dict[Path, str]:
+    """Every generated file, with its content."""
+    found = {DOCS / "versions.md": versions_page(load_catalog()), DOCS / "commands.md": commands_page()}
+    for name, document in DOCUMENTS.items():
+        schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(document)}
+        found[DOCS / "json" / f"{name}.schema.json"] = json.dumps(schema, indent=2) + "\n"
+    return found
+
+
+# --- versions ----------------------------------------------------------------------------------------------
+
+
+def versions_page(catalog: Catalog) -> str:
+    """The timeline, and the newest definition of each kind."""
+    lines = [
+        NOTE,
+        "# Versions",
+        "",
+        "One timeline for all kinds. A version is one file in [`versions/`](../versions/README.md).",
+        "`storage-admin versions` shows the same, `storage-admin versions N` one of them.",
+        "",
+        "| version | first release | kinds | what changed |",
+        "|---|---|---|---|",
+        *(f"| {v.number} | {v.released} | {', '.join(v.changed)} | {v.summary} |" for v in catalog.versions),
+        "",
+        f"## The tables at version {catalog.head}",
+    ]
+    for kind in catalog.kinds:
+        lines += ["", f"### {kind}", "", *_kind_table(catalog, kind)]
+        columns, indexes = catalog.retired([kind], catalog.head)
+        newest = catalog.definitions(kind)[-1][1]
+        gone = sorted(columns - newest.column_names)
+        gone += sorted(f"the index on {', '.join(i)}" for i in indexes - {i.columns for i in newest.indexes})
+        if gone:
+            lines += ["", f"Retired, and kept where a table has them: {', '.join(gone)}."]
+    return "\n".join(lines) + "\n"
+
+
+def _kind_table(catalog: Catalog, kind: str) -> list[str]:
+    newest = catalog.definitions(kind)[-1][1]
+    indexed = {index.columns[0] for index in newest.indexes}
+    titles = [dialect.title for dialect in DIALECTS.values()]
+    lines = [f"| column | {' | '.join(titles)} | key | default |", "|---" * (len(titles) + 3) + "|"]
+    for column in newest.columns:
+        types = [dialect.types[column.type].sql for dialect in DIALECTS.values()]
+        key = "primary key" if column.primary_key else "index" if column.name in indexed else ""
+        lines.append(f"| {column.name} | {' | '.join(types)} | {key} | {column.default or ''} |")
+    return lines
+
+
+# --- commands ----------------------------------------------------------------------------------------------
+
+
+def commands_page() -> str:
+    """What every command does, takes and prints, from the commands themselves."""
+    lines = [NOTE, "# Commands", "", *_text(cli)]
+    for name, command in sorted(cli.commands.items()):
+        arguments = [p for p in command.params if isinstance(p, click.Argument)]
+        usage = " ".join(
+            ["storage-admin", name, "[OPTIONS]", *(p.metavar or f"[{p.human_readable_name}]" for p in arguments)]
+        )
+        lines += ["", f"## {name}", "", "```text", usage, "```", "", *_text(command), *_options(command)]
+    return "\n".join(lines) + "\n"
+
+
+def _text(command: click.Command) -> list[str]:
+    text = inspect.cleandoc(command.help or "")
+    if command.epilog:
+        title, _, codes = inspect.cleandoc(command.epilog.replace("\b\n", "")).partition("\n")
+        text += f"\n\n{title}\n\n```text\n{codes}\n```"
+    return text.splitlines()
+
+
+def _options(command: click.Command) -> list[str]:
+    lines = ["", "| option | | default |", "|---|---|---|"]
+    for option in command.params:
+        if isinstance(option, click.Option):
+            kind = option.type
+            value = "" if option.is_flag else option.metavar or ""
+            if isinstance(kind, click.Choice):
+                value = "\\|".join(str(choice) for choice in kind.choices)
+            default = "" if option.is_flag or not isinstance(option.default, (int, float, str)) else str(option.default)
+            lines.append(f"| `{', '.join(option.opts)}` {value} | {option.help} | {default} |")
+    return lines
+
+
+def main() -> None:
+    """Write all pages."""
+    for file, text in pages().items():
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        print(file.relative_to(DOCS.parent))
+
+
+if __name__ == "__main__":
+    main()

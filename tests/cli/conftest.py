@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+
+from storage_admin.cli import run
+from storage_admin.cli.options import _state
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Callable[..., Result]:
+    """The command line, in this process, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    _state.update(debug=False, urls=set())
+
+    def called(*arguments: str) -> Result:
+        code = run(list(arguments))
+        _state.update(debug=False)
+        return Result(code, *capsys.readouterr())
+
+    return called

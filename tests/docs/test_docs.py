@@ -1,0 +1,52 @@
+"""What is written about the code is true: generated pages are current, examples run, links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from docs.generate import pages
+from storage_admin.cli import cli
+
+ROOT = Path(__file__).parents[2]
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "versions").glob("*.md")]
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def test_generated_pages_are_what_the_code_would_write() -> None:
+    stale = [
+        str(file.relative_to(ROOT)) for file, text in pages().items() if not file.exists() or file.read_text() != text
+    ]
+    assert not stale, "run `make docs`"
+
+
+@every_page
+def test_links_within_the_project_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+@every_page
+def test_commands_in_examples_exist_with_these_options(page: Path) -> None:
+    for block in re.findall(r"```(?:console|sh|bash)\n(.*?)```", page.read_text(), flags=re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line.removeprefix("$ "), comments=True) if "storage-admin " in line else []
+            if "storage-admin" not in words:
+                continue
+            name, *arguments = words[words.index("storage-admin") + 1 :]
+            if name.startswith("-"):
+                continue
+            command = cli.commands[name]
+            known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+            used = {word.partition("=")[0] for word in arguments if word.startswith("-")}
+            assert used <= known, line
+
+
+def test_the_changelog_knows_this_version() -> None:
+    from storage_admin import __version__
+
+    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
