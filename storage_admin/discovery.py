@@ -216,12 +216,12 @@ class Finder:
                 )
         ambiguous = [plan for plan in plans if plan.alternatives] if details else []
         if ambiguous:
-            first = ambiguous[0]
+            first, kind = ambiguous[0], ambiguous[0].alternatives[0]
             others = f" (and {len(ambiguous) - 1} more)" if len(ambiguous) > 1 else ""
-            kind = first.alternatives[0]
             self.notes.append(
-                f"{first.table}{others} could hold {kind} as well, which looked the same at first; then name it: "
-                f"{_reference(first.table)}={kind}"
+                f"{first.table}{others} has the shape of {' and '.join(first.kinds)}, and tables for {kind} began with "
+                f"the same one; if it is to hold {kind}, say so once: "
+                f"storage-admin upgrade {_reference(first.table)}={kind}"
             )
         return tuple(self.notes)
 

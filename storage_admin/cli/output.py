@@ -75,24 +75,20 @@ def pending_text(plan: c.Plan) -> str:
         return "; ".join(str(drift) for drift in plan.drifts)
     if plan.status is c.Status.AHEAD:
         return f"recorded at version {plan.recorded} by a newer storage-admin"
-    return ", ".join(change_text(change) for change in plan.changes)
+    return changes_text(plan.changes)
 
 
-def change_text(change: c.Change) -> str:
-    """One change in a few words."""
-    match change:
-        case c.CreateSchema():
-            return f"create schema {change.schema}"
-        case c.CreateTable():
-            return "create table"
-        case c.AddColumn():
-            return f"add {change.column.name}"
-        case c.SetDefault():
-            return f"default for {change.column.name}"
-        case c.CreateIndex():
-            return f"index ({', '.join(change.index.columns)})"
-        case c.RebuildIndex():
-            return f"rebuild index {change.name}"
+def changes_text(changes: Sequence[c.Change]) -> str:
+    """What some changes do, in a few words: columns by name, indexes by number."""
+    parts = [f"create schema {change.schema}" for change in changes if isinstance(change, c.CreateSchema)]
+    parts += ["create table" for change in changes if isinstance(change, c.CreateTable)]
+    for what, kind in (("add", c.AddColumn), ("set the default of", c.SetDefault)):
+        names = [change.column.name for change in changes if isinstance(change, kind)]
+        parts += [f"{what} {', '.join(names)}"] if names else []
+    for what, made in (("create", c.CreateIndex), ("rebuild", c.RebuildIndex)):
+        number = sum(isinstance(change, made) for change in changes)
+        parts += [f"{what} {number} {'index' if number == 1 else 'indexes'}"] if number else []
+    return "; ".join(parts)
 
 
 def count_text(number: int, what: str) -> str:

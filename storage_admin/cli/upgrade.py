@@ -78,7 +78,7 @@ def show(report: UpgradeReport, output: str) -> None:
                 ", ".join(o.plan.kinds),
                 out.status_text(result_of(o)),
                 f"{'-' if o.plan.version is None else o.plan.version} -> {o.plan.target_version}",
-                "" if o.error else ", ".join(out.change_text(change) for change in o.plan.changes),
+                "" if o.error else out.changes_text(o.plan.changes),
                 "" if o.error else f"{o.seconds * 1000:.0f} ms",
             )
             for o in report.outcomes
