@@ -40,7 +40,7 @@ def versions_page(catalog: Catalog) -> str:
         "# Versions",
         "",
         "One timeline for all kinds. A version is one file in [`versions/`](../versions/README.md).",
-        "`storage-admin versions` shows the same, `storage-admin versions N` one of them.",
+        "`storage-admin versions` lists them too; `storage-admin versions N` shows the tables of version N.",
         "",
         "| version | first release | kinds | what changed |",
         "|---|---|---|---|",
@@ -63,7 +63,7 @@ def _kind_table(catalog: Catalog, kind: str) -> list[str]:
     newest = catalog.definitions(kind)[-1][1]
     indexed = {index.columns[0] for index in newest.indexes}
     titles = [dialect.title for dialect in DIALECTS.values()]
-    lines = [f"| column | {' | '.join(titles)} | key | default |", "|---" * (len(titles) + 3) + "|"]
+    lines = [f"| column | {' | '.join(titles)} | key | default (PostgreSQL) |", "|---" * (len(titles) + 3) + "|"]
     for column in newest.columns:
         types = [dialect.types[column.type].sql for dialect in DIALECTS.values()]
         key = "primary key" if column.primary_key else "index" if column.name in indexed else ""

@@ -12,7 +12,7 @@ from storage_admin.catalog import load_catalog
 from storage_admin.changes import Status
 from storage_admin.database import connected, dialect_of, displayed_url, driver_message, make_engine, parse_url
 from storage_admin.discovery import Finder
-from storage_admin.errors import CannotConnect, StorageAdminError, UpgradeFailed
+from storage_admin.errors import CannotConnect, NoSchemas, StorageAdminError, UpgradeFailed
 from storage_admin.executor import apply
 from storage_admin.locking import Patience
 from storage_admin.naming import TableRef, parse_table
@@ -149,7 +149,10 @@ class StorageAdmin:
             )
             info = self._info(engine, connection)
         if unrecorded:
-            notes = (*notes, f"{len(unrecorded)} upgrades were not recorded in {history.REVISIONS}: {unrecorded[0]}")
+            notes = (
+                *notes,
+                f"{len(unrecorded)} not recorded in {history.REVISIONS}: {unrecorded[0]}",
+            )
         report = UpgradeReport(info, self.catalog.head, outcomes, notes)
         if report.failures:
             raise UpgradeFailed(report.failures, report)
@@ -189,7 +192,10 @@ class StorageAdmin:
         return make_engine(self._url, writable=writable, create=self._create and writable)
 
     def _finder(self, engine: Engine, connection: Connection) -> Finder:
-        return Finder(connection, dialect_of(engine), self.catalog, self.schema, displayed_url(self._url))
+        dialect = dialect_of(engine)
+        if self.schema not in (None, "main") and not dialect.has_schemas:
+            raise NoSchemas(title=dialect.title, schema=self.schema)
+        return Finder(connection, dialect, self.catalog, self.schema, displayed_url(self._url))
 
     def _info(self, engine: Engine, connection: Connection) -> DatabaseInfo:
         version = ".".join(str(part) for part in connection.dialect.server_version_info or ())

@@ -22,11 +22,17 @@ class CreateSchema(msgspec.Struct, frozen=True):
 
     schema: str
 
+    def __str__(self) -> str:
+        return f"create schema {self.schema}"
+
 
 class CreateTable(msgspec.Struct, frozen=True):
     """Create a table with its columns and primary key. Its indexes are changes of their own."""
 
     columns: tuple[Column, ...]
+
+    def __str__(self) -> str:
+        return "create the table"
 
 
 class AddColumn(msgspec.Struct, frozen=True):
@@ -34,11 +40,17 @@ class AddColumn(msgspec.Struct, frozen=True):
 
     column: Column
 
+    def __str__(self) -> str:
+        return f"add column {self.column.name}"
+
 
 class SetDefault(msgspec.Struct, frozen=True):
     """Give a column the default that it lacks. Stored rows keep what they hold."""
 
     column: Column
+
+    def __str__(self) -> str:
+        return f"set the default of {self.column.name}"
 
 
 class CreateIndex(msgspec.Struct, frozen=True):
@@ -47,12 +59,18 @@ class CreateIndex(msgspec.Struct, frozen=True):
     index: Index
     name: str
 
+    def __str__(self) -> str:
+        return f"create index {self.name}"
+
 
 class RebuildIndex(msgspec.Struct, frozen=True):
     """Rebuild an index that is there but invalid (an interrupted CREATE INDEX CONCURRENTLY leaves one)."""
 
     index: Index
     name: str
+
+    def __str__(self) -> str:
+        return f"rebuild index {self.name}"
 
 
 Change = CreateSchema | CreateTable | AddColumn | SetDefault | CreateIndex | RebuildIndex

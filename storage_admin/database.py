@@ -12,7 +12,14 @@ from sqlalchemy import create_engine, exc, make_url
 from sqlalchemy.pool import NullPool
 
 from storage_admin.dialects import DIALECTS
-from storage_admin.errors import BadDatabaseURL, CannotConnect, NoSuchFile, NotADatabase, UnsupportedDatabase
+from storage_admin.errors import (
+    BadDatabaseURL,
+    CannotConnect,
+    NoSuchFile,
+    NotADatabase,
+    QueryFailed,
+    UnsupportedDatabase,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +30,7 @@ if TYPE_CHECKING:
     from storage_admin.errors import StorageAdminError
 
 MASK = "***"
+WORD = 6
 SECRET_QUERY = re.compile(r"password|secret|token|passfile|sslkey", re.IGNORECASE)
 
 # What people write, and the driver that we bring.
@@ -40,29 +48,31 @@ DRIVERS = {
 
 
 def secrets_in(url: str) -> tuple[str, ...]:
-    """Every piece of a URL that may be a secret, also of a URL that cannot be read, longest first.
-
-    An unescaped ``@`` or ``/`` in a password puts its rest into the host or the path, and from there into the
-    messages of the driver; so each piece between those characters counts.
-    """
+    """The passwords and other secrets in a URL, as they stand there and decoded, longest first."""
     rest = url.partition("://")[2]
-    userinfo, at, _ = rest.rpartition("@")
-    pieces = set(re.split(r"[@/?#]", userinfo.partition(":")[2])) if at else set()
-    pieces.add(userinfo.partition(":")[2])
-    pieces |= {value for key, value in re.findall(r"[?&]([^=&]+)=([^&#]*)", rest) if SECRET_QUERY.search(key)}
-    pieces |= {unquote(piece) for piece in pieces}
-    return tuple(sorted((piece for piece in pieces if len(piece) > 1), key=len, reverse=True))
+    found = set(re.findall(r"^[^/?#@]*?:([^@]*)@", rest))
+    found |= {value for key, value in re.findall(r"[?&]([^=&]+)=([^&#]*)", rest) if SECRET_QUERY.search(key)}
+    found |= {unquote(secret) for secret in found}
+    return tuple(sorted(filter(None, found), key=len, reverse=True))
 
 
 def redact(message: str, secrets: tuple[str, ...]) -> str:
-    """The message without any of the secrets."""
+    """The message with each secret masked where a URL or a parameter has it, and as a word of its own.
+
+    A short secret is masked in its place only: masking every "ai" would show what the password is.
+    """
     for secret in secrets:
-        message = message.replace(secret, MASK)
+        pattern = re.escape(secret)
+        message = re.sub(rf"(?<=:){pattern}(?=@)|(?i:(?<=password=)|(?<=token=)){pattern}", MASK, message)
+        if len(secret) >= WORD:
+            message = re.sub(rf"(?<!\w){pattern}(?!\w)", MASK, message)
     return message
 
 
 def displayed_url(url: URL) -> str:
     """A URL that can be shown: no password, neither before the host nor among the parameters."""
+    if url.get_backend_name() == "sqlite":
+        return f"{url.drivername}:///{url.database or ':memory:'}"
     query = {key: (MASK if SECRET_QUERY.search(key) else value) for key, value in url.query.items()}
     return url.set(query=query).render_as_string(hide_password=True).replace("%2A%2A%2A", MASK)
 
@@ -86,6 +96,8 @@ def parse_url(text: str) -> URL:
         url = make_url(f"{DRIVERS.get(scheme, scheme)}://{rest}")
     except (exc.ArgumentError, ValueError):
         raise BadDatabaseURL(problem="host, port or password is not well-formed") from None
+    if url.get_backend_name() == "sqlite" and url.host:
+        raise BadDatabaseURL(problem="after sqlite: come three slashes and a path, or four for a path from the root")
     if url.get_backend_name() not in DIALECTS:
         raise UnsupportedDatabase(name=url.get_backend_name(), supported=", ".join(DIALECTS))
     return url
@@ -179,7 +191,7 @@ def connected(engine: Engine) -> Iterator[Connection]:
     try:
         yield connection
     except exc.DBAPIError as error:
-        raise connection_error(engine.url, error) from error
+        raise query_error(engine.url, error) from error
     finally:
         connection.close()
 
@@ -213,12 +225,16 @@ def driver_message(error: exc.DBAPIError) -> str:
     """What the driver said, on one line, without the details that may hold stored values."""
     lines = [line.strip() for line in str(error.orig).splitlines()]
     kept = [line for line in lines if line and not line.startswith(("DETAIL:", "LINE ", "^", "CONTEXT:"))]
-    return "; ".join(kept[:2]).removesuffix(".")
+    return "; ".join(kept[:2]).rstrip(".?")
 
 
-ADVICE = (
+# Parts of messages of drivers, and what to do about them; the first one that fits is given.
+RIGHTS = (
     ("must be owner", "Ask the owner of the table to run what `storage-admin plan --sql` prints."),
-    ("permission denied", "Ask the owner for the right, or to run what `storage-admin plan --sql` prints."),
+    ("permission denied", "Ask the owner for the right."),
+    ("readonly", "The file cannot be written; check its permissions."),
+)
+CONNECTING = (
     ("password authentication failed", "Check user and password in the URL, or PGPASSFILE."),
     ("no password supplied", "Give a password in the URL, in PGPASSWORD or in a .pgpass file."),
     ("role", "Check the user name in the URL."),
@@ -228,20 +244,30 @@ ADVICE = (
     ("timeout", "Check host and port, and that no firewall is in between."),
     ("ssl", "Check sslmode in the URL and the server's certificates."),
     ("too many", "The server has no connection left; try again later or raise its limit."),
-    ("readonly", "The file cannot be written; check its permissions."),
-    ("unable to open", "Check that the file and its folder may be read by you."),
+    ("unable to open", "Check that you may read and write the file and its folder."),
     ("locked", "Another process is writing to it; try again later."),
 )
 
 
 def connection_error(url: URL, error: exc.DBAPIError) -> StorageAdminError:
-    """The error of ours for an error of the driver, with advice and without the password."""
+    """The error of ours for a connection that was refused, with advice and without the password."""
     problem = redact(driver_message(error), secrets_in(url.render_as_string(hide_password=False)))
-    if "file is not a database" in problem:
-        return NotADatabase(database=displayed_url(url), path=url.database)
-    return CannotConnect(database=displayed_url(url), problem=problem, advice=advice_for(problem) or "Check the URL.")
+    advice = advice_for(problem, CONNECTING) or "Check the URL."
+    return _no_database(url, problem) or CannotConnect(database=displayed_url(url), problem=problem, advice=advice)
 
 
-def advice_for(problem: str) -> str:
+def query_error(url: URL, error: exc.DBAPIError) -> StorageAdminError:
+    """The error of ours for a statement that failed outside an upgrade."""
+    problem = driver_message(error)
+    advice = advice_for(problem, RIGHTS + CONNECTING[-2:])
+    return _no_database(url, problem) or QueryFailed(database=displayed_url(url), problem=problem, advice=advice)
+
+
+def _no_database(url: URL, problem: str) -> NotADatabase | None:
+    sign = "file is not a database"
+    return NotADatabase(database=displayed_url(url), path=url.database) if sign in problem else None
+
+
+def advice_for(problem: str, known: tuple[tuple[str, str], ...] = RIGHTS) -> str:
     """What to do about a message of a driver, empty if nothing is known."""
-    return next((text for sign, text in ADVICE if sign in problem.lower()), "")
+    return next((text for sign, text in known if sign in problem.lower()), "")

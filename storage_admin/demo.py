@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class OldTable(msgspec.Struct, frozen=True):
-    """A table, the release that made it, and the conversations in it: (session, user, question, answer)."""
+    """A table, the releases that made it like this, and the conversations in it: (session, user, question, answer)."""
 
     name: str
-    release: str
+    releases: str
     kinds: tuple[str, ...]
     version: int
     talks: tuple[tuple[str, str, str, str], ...]
@@ -30,7 +30,7 @@ class OldTable(msgspec.Struct, frozen=True):
 OLD_TABLES = (
     OldTable(
         "agent_sessions",
-        "phidata 2.5.0",
+        "phidata 2.5.0 to 2.7.10",
         ("agent",),
         1,
         (
@@ -40,14 +40,14 @@ OLD_TABLES = (
     ),
     OldTable(
         "blog_workflow",
-        "phidata 2.5.21",
+        "phidata 2.5.21 to 2.5.34",
         ("workflow",),
         2,
         (("post-1", "ada", "Write about night trains.", "# Asleep in Vienna, awake in Venice"),),
     ),
     OldTable(
         "support_agent",
-        "agno 1.1.10",
+        "agno 0.0.2 to 1.1.10",
         ("agent",),
         4,
         (
@@ -57,7 +57,7 @@ OLD_TABLES = (
     ),
     OldTable(
         "research_team",
-        "agno 1.1.17",
+        "agno 1.1.14 to 1.1.17",
         ("agent", "team"),
         6,
         (("kelp", "ada", "What eats kelp?", "Sea urchins, mostly; otters eat those."),),
@@ -92,7 +92,7 @@ def _row(old: OldTable, number: int, talk: tuple[str, str, str, str]) -> dict[st
         f"{kind}_id": old.name,
         f"{kind}_data": json.dumps({"name": old.name}),
         "memory": json.dumps(memory, ensure_ascii=False),
-        "session_data": json.dumps({"session_state": {"made_by": old.release}}),
+        "session_data": json.dumps({"session_state": {"made_by": old.releases}}),
         "created_at": 1_730_000_000 + 86_400 * number,
     }
 

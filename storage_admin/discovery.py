@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 from sqlalchemy import exc
 
 from storage_admin import history, inspector
@@ -12,6 +13,7 @@ from storage_admin.compare import Identity, compare, difference, identify, plan_
 from storage_admin.database import driver_message
 from storage_admin.errors import (
     AmbiguousTable,
+    BadTableName,
     KindNeeded,
     NameTooLong,
     NoSuchTable,
@@ -19,8 +21,7 @@ from storage_admin.errors import (
     NotASessionTable,
     NotATable,
 )
-from storage_admin.naming import quoted
-from storage_admin.schema import TableName
+from storage_admin.schema import TableName, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from storage_admin.naming import TableRef
     from storage_admin.schema import LiveTable
 
+    Chosen = dict[TableName, tuple[LiveTable | None, tuple[str, ...]]]
     Planner = Callable[[TableName, LiveTable | None, tuple[str, ...], Collection[TableName]], Plan]
 
 NAMES_TRIED = 3
@@ -60,13 +62,14 @@ class Finder:
         """
         to = self.catalog.head if to is None else self.catalog.version(to).number
         names = {ref.name for ref in refs} | {history.REVISIONS}
-        found = self._find(names if refs else {history.REVISIONS}, by_shape=not refs, details=details)
+        # A named table may have a schema of its own; --schema is only where to look for the others.
+        found = self._find(names, None if refs else self.schema, by_shape=not refs, details=details)
         logs = [live.name.schema for live in found if live.name.name == history.REVISIONS]
         found = [live for live in found if live.name.name != history.REVISIONS]
         recorded = self._recorded(logs)
-        chosen = list(dict.fromkeys(self._resolve(ref, found) for ref in refs)) if refs else self._discovered(found)
+        chosen = self._named(refs, found) if refs else self._discovered(found)
         make = self._planner(recorded, to)
-        plans = tuple(make(name, live, kinds, ()) for name, live, kinds in chosen)
+        plans = tuple(make(name, live, kinds, ()) for name, (live, kinds) in chosen.items())
         return self._with_free_names(plans, make), self._all_notes(plans, details=details)
 
     def again(self, plan: Plan) -> Plan:
@@ -82,20 +85,21 @@ class Finder:
 
     def log_schemas(self) -> tuple[str | None, ...]:
         """The schemas that hold a log of revisions."""
-        return tuple(live.name.schema for live in self._find({history.REVISIONS}))
+        return tuple(live.name.schema for live in self._find({history.REVISIONS}, self.schema))
 
     def names(self, ref: TableRef, table: TableName) -> bool:
         """Whether a reference means this table."""
-        fold = self.dialect.fold
         schema = ref.schema or self.schema if self.dialect.has_schemas else None
-        return fold(ref.name) == fold(table.name) and schema in (None, table.schema)
+        return self.dialect.fold(ref.name) == self.dialect.fold(table.name) and schema in (None, table.schema)
 
     # --- finding -------------------------------------------------------------------------------------------
 
-    def _find(self, names: Collection[str], *, by_shape: bool = False, details: bool = False) -> list[LiveTable]:
+    def _find(
+        self, names: Collection[str], schema: str | None, *, by_shape: bool = False, details: bool = False
+    ) -> list[LiveTable]:
         markers = self.catalog.markers if by_shape else ()
         found = inspector.find_tables(
-            self.connection, self.dialect, markers=markers, names=names, schema=self.schema, details=details
+            self.connection, self.dialect, markers=markers, names=names, schema=schema, details=details
         )
         return list(found)
 
@@ -109,14 +113,14 @@ class Finder:
             )
             return {}
 
-    def _discovered(self, found: Iterable[LiveTable]) -> list[tuple[TableName, LiveTable | None, tuple[str, ...]]]:
-        chosen: list[tuple[TableName, LiveTable | None, tuple[str, ...]]] = []
+    def _discovered(self, found: Iterable[LiveTable]) -> Chosen:
+        chosen: Chosen = {}
         for live in found:
             if not live.relation.upgradable:
                 continue
-            identity = identify(live.shape, self.catalog, self.dialect)
+            identity = self._identity(live)
             if identity.kinds:
-                chosen.append((live.name, live, identity.kinds))
+                chosen[live.name] = (live, identity.kinds)
             elif identity.resemblance and identity.resemblance.near:
                 self.notes.append(_near_miss(live.name, identity))
         if not chosen:
@@ -125,13 +129,24 @@ class Finder:
             raise NoTablesFound(database=self.shown, where=where, hint=hint)
         return chosen
 
+    def _named(self, refs: Iterable[TableRef], found: Sequence[LiveTable]) -> Chosen:
+        merged: dict[TableName, TableRef] = {}
+        for ref in refs:
+            if ref.schema not in (None, "main") and not self.dialect.has_schemas:
+                problem = f"{self.dialect.title} has no schemas; a name with a dot is written '{quoted(str(ref))}'"
+                raise BadTableName(text=str(ref), problem=problem)
+            name = next((live.name for live in found if self.names(ref, live.name)), None) or self._new_name(ref)
+            known = merged.get(name, ref)
+            merged[name] = msgspec.structs.replace(ref, kinds=tuple(dict.fromkeys((*known.kinds, *ref.kinds))))
+        return {name: (live, kinds) for name, live, kinds in (self._resolve(ref, found) for ref in merged.values())}
+
     def _resolve(
         self, ref: TableRef, found: Iterable[LiveTable]
     ) -> tuple[TableName, LiveTable | None, tuple[str, ...]]:
         same_name = [live for live in found if self.names(ref, live.name)]
         sessions = [live for live in same_name if live.relation.upgradable and self._identity(live).kinds]
         if len(sessions) > 1 or (len(same_name) > 1 and not sessions):
-            names = [_reference(live.name) for live in sessions or same_name]
+            names = [str(live.name) for live in sessions or same_name]
             raise AmbiguousTable(name=ref, candidates=", ".join(names), example=names[0])
         if not same_name:
             return self._missing(ref), None, ref.kinds
@@ -153,17 +168,15 @@ class Finder:
             raise NotASessionTable(database=self.shown, table=live.name, **facts)
         if not ref.kinds:
             reason = f"has all columns of {like.kind} in version {like.version} but {like.missing[0]}"
-            raise KindNeeded(table=_reference(live.name), reason=reason, kinds=like.kind)
+            raise KindNeeded(table=str(live.name), reason=reason, kinds=like.kind)
         return ref.kinds
 
+    def _new_name(self, ref: TableRef) -> TableName:
+        schemas = self.dialect.has_schemas
+        return TableName((ref.schema or self.schema or self.dialect.default_schema) if schemas else None, ref.name)
+
     def _missing(self, ref: TableRef) -> TableName:
-        schema = (ref.schema or self.schema or self.dialect.default_schema) if self.dialect.has_schemas else None
-        if not self.dialect.has_schemas and ref.schema not in (None, "main"):
-            ref_text = quoted(f"{ref.schema}.{ref.name}")
-            raise NoSuchTable(
-                database=self.shown, table=ref, kinds="KIND", suggestion=f" SQLite has no schemas; is it '{ref_text}'?"
-            )
-        name = TableName(schema, ref.name)
+        name = self._new_name(ref)
         if not ref.kinds:
             raise NoSuchTable(database=self.shown, table=ref, kinds="KIND", suggestion=self._suggestion(ref))
         for part in (name.schema, name.name):
@@ -173,11 +186,12 @@ class Finder:
         return name
 
     def _suggestion(self, ref: TableRef) -> str:
-        tables = [live.name for live in self._find({history.REVISIONS}, by_shape=True) if self._identity(live).kinds]
         import difflib
 
-        close = difflib.get_close_matches(ref.name, [table.name for table in tables], n=1)
-        return f" Did you mean {next(_reference(t) for t in tables if t.name == close[0])}?" if close else ""
+        tables = [live.name for live in self._find((), None, by_shape=True) if self._identity(live).kinds]
+        same = [str(table) for table in tables if self.dialect.fold(table.name) == self.dialect.fold(ref.name)]
+        close = same or difflib.get_close_matches(str(ref), [str(table) for table in tables], n=1, cutoff=0.5)
+        return f" Did you mean {' or '.join(close)}?" if close else ""
 
     # --- planning ------------------------------------------------------------------------------------------
 
@@ -214,14 +228,15 @@ class Finder:
                     f"{plan.table} was recorded at version {plan.recorded}, but its shape lacks something of it; "
                     "the shape counts"
                 )
-        ambiguous = [plan for plan in plans if plan.alternatives] if details else []
+        # What an older release retired was there before the younger kind was.
+        ambiguous = [p for p in plans if p.alternatives and not any(e.retired for e in p.extras)] if details else []
         if ambiguous:
             first, kind = ambiguous[0], ambiguous[0].alternatives[0]
             others = f" (and {len(ambiguous) - 1} more)" if len(ambiguous) > 1 else ""
             self.notes.append(
                 f"{first.table}{others} has the shape of {' and '.join(first.kinds)}, and tables for {kind} began with "
                 f"the same one; if it is to hold {kind}, say so once: "
-                f"storage-admin upgrade {_reference(first.table)}={kind}"
+                f"storage-admin upgrade {first.table}={kind}"
             )
         return tuple(self.notes)
 
@@ -231,16 +246,12 @@ class Finder:
         return not difference(plan.live.shape, plan.kinds, self.catalog, self.dialect, plan.recorded).nothing_missing
 
 
-def _reference(name: TableName) -> str:
-    return quoted(name.name) if name.schema is None else f"{quoted(name.schema)}.{quoted(name.name)}"
-
-
 def _near_miss(name: TableName, identity: Identity) -> str:
     like = identity.resemblance
     assert like is not None  # noqa: S101 - the caller has looked
     return (
         f"{name} looks like a table for {like.kind}, but has no column {like.missing[0]}; if it is one, name it: "
-        f"{_reference(name)}={like.kind}"
+        f"{name}={like.kind}"
     )
 
 

@@ -45,9 +45,7 @@ class UnknownVersion(UsageError):
 
 
 class KindNotInVersion(UsageError):
-    """The kind {kind} does not exist in version {version}: it appears with version {first}. Name a later version
-    with --to.
-    """
+    """The kind {kind} does not exist in version {version}: it appears with version {first}. Name a later one."""
 
 
 class BadTableName(UsageError):
@@ -70,6 +68,10 @@ class NoDatabaseURL(UsageError):
 
 class UnsupportedDatabase(UsageError):
     """{name} is not supported. This release works with: {supported}."""
+
+
+class NoSchemas(UsageError):
+    """{title} has no schemas; leave out --schema {schema}."""
 
 
 class KindNeeded(UsageError):
@@ -98,6 +100,10 @@ class ReleasedFileChanged(StorageAdminError):
 
 class DatabaseError(StorageAdminError):
     """{database}: {problem}"""
+
+
+class QueryFailed(DatabaseError):
+    """{database} answered: {problem}. {advice}"""
 
 
 class CannotConnect(DatabaseError):

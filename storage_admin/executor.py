@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from storage_admin.dialects import Dialect
 
 RACES = 3
+SHOWN = 120
 RACED = "somebody else created the log at the same moment"
 
 
@@ -101,7 +102,7 @@ def _apply(connection: Connection, dialect: Dialect, replan: Callable[[], Plan],
         _execute(connection, dialect, statement, plan)
     seconds = time.perf_counter() - started
     if left := replan().changes:
-        raise UpgradeIncomplete(table=str(plan.table), pending=", ".join(type(change).__name__ for change in left))
+        raise UpgradeIncomplete(table=str(plan.table), pending=", ".join(map(str, left)))
     revision = history.Revision(
         table=plan.table,
         kinds=plan.kinds,
@@ -124,11 +125,16 @@ def _execute(connection: Connection, dialect: Dialect, statement: str, plan: Pla
         problem = driver_message(error)
         raise StatementFailed(
             table=str(plan.table),
-            statement=statement,
+            statement=_shortened(statement),
             problem=problem,
             state=sql_state(error),
             advice=advice_for(problem),
         ) from error
+
+
+def _shortened(statement: str) -> str:
+    line = " ".join(statement.split())
+    return line if len(line) <= SHOWN else f"{line[:SHOWN]}..."
 
 
 def _record(connection: Connection, dialect: Dialect, revision: history.Revision) -> str | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from storage_admin.errors import BadTableName
+from storage_admin.schema import quoted
 
 if TYPE_CHECKING:
     from storage_admin.catalog import Catalog
@@ -40,22 +41,17 @@ def parse_table(text: str, catalog: Catalog) -> TableRef:
         raise BadTableName(text=text, problem=problem if text else "it is empty")
     schema, name = (_unquoted(text, match[part]) for part in ("schema", "name"))
     kinds = match["kinds"]
-    if kinds is not None and not kinds.strip(", "):
-        raise BadTableName(text=text, problem="a kind is missing after the equals sign")
-    known = tuple(dict.fromkeys(catalog.known_kind(kind.strip()) for kind in kinds.split(","))) if kinds else ()
+    named = [kind.strip() for kind in kinds.split(",")] if kinds is not None else []
+    if not all(named):
+        raise BadTableName(text=text, problem="a kind is missing after the equals sign or a comma")
+    known = tuple(dict.fromkeys(catalog.known_kind(kind) for kind in named))
     return TableRef(name or "", schema, known)
-
-
-def quoted(name: str | None) -> str:
-    """A name as `parse_table` reads it back."""
-    name = name or ""
-    return name if re.fullmatch(r'[^".=]+', name) else '"' + name.replace('"', '""') + '"'
 
 
 def _unquoted(text: str, part: str | None) -> str | None:
     if part is None:
         return None
     name = part[1:-1].replace('""', '"') if part.startswith('"') else part
-    if not name or not name.isprintable():
-        raise BadTableName(text=text, problem="a name is empty or has characters that cannot be printed")
+    if not name or "\0" in name:
+        raise BadTableName(text=text, problem="a name is empty or has a NUL character")
     return name

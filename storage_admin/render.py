@@ -17,13 +17,14 @@ from sqlalchemy.types import UserDefinedType
 from typing_extensions import assert_never
 
 from storage_admin.changes import AddColumn, CreateIndex, CreateSchema, CreateTable, RebuildIndex, SetDefault
+from storage_admin.schema import TableName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from storage_admin.changes import Change, Plan
     from storage_admin.dialects import Dialect
-    from storage_admin.schema import Column, TableName
+    from storage_admin.schema import Column
 
 # With named parameters nothing in a name is escaped for a driver: the text is sent as it is, without parameters.
 COMPILERS: dict[str, Callable[..., sa.Dialect]] = {"postgresql": postgresql.dialect, "sqlite": sqlite.dialect}
@@ -42,6 +43,12 @@ class SqlType(UserDefinedType[Any]):
         return self.sql
 
 
+# Alembic writes a tab as four spaces, and SQLAlchemy ends the lines of a table with a blank; neither may happen inside
+# a name, so these characters go through both in disguise.
+DISGUISE = str.maketrans("\t\n", "\ufdd0\ufdd1")
+UNDISGUISE = str.maketrans("\ufdd0\ufdd1", "\t\n")
+
+
 class Statements(io.StringIO):
     """What Alembic writes, statement by statement, without terminators."""
 
@@ -52,7 +59,7 @@ class Statements(io.StringIO):
     def write(self, text: str, /) -> int:
         """Take one statement."""
         if statement := text.strip().removesuffix(";"):
-            self.statements.append(statement)
+            self.statements.append(statement.replace(", \n", ",\n").translate(UNDISGUISE))
         return len(text)
 
 
@@ -64,9 +71,15 @@ def render(plan: Plan, dialect: Dialect) -> tuple[str, ...]:
         opts={"as_sql": True, "output_buffer": buffer, "literal_binds": True},
     )
     operations = Operations(context)
+    table = TableName(_disguised(plan.table.schema), plan.table.name.translate(DISGUISE))
     for change in plan.changes:
-        _operate(change, operations, plan.table, dialect)
+        _operate(change, operations, table, dialect)
     return tuple(buffer.statements)
+
+
+def _disguised(schema: str | None) -> str | None:
+    # A plain text with a dot would be taken for two names by Alembic; a quoted_name is one.
+    return sa.quoted_name(schema.translate(DISGUISE), None) if schema is not None else None
 
 
 def script(plans: Iterable[Plan], dialect: Dialect, header: str) -> str:
@@ -90,7 +103,7 @@ def comment(text: str) -> str:
 def _operate(change: Change, operations: Operations, table: TableName, dialect: Dialect) -> None:
     match change:
         case CreateSchema():
-            operations.execute(CreateSchemaElement(change.schema, if_not_exists=True))
+            operations.execute(CreateSchemaElement(change.schema.translate(DISGUISE), if_not_exists=True))
         case CreateTable():
             columns = [_column(column, dialect) for column in change.columns]
             operations.create_table(table.name, *columns, schema=table.schema)
@@ -100,10 +113,13 @@ def _operate(change: Change, operations: Operations, table: TableName, dialect: 
             default = sa.text(dialect.default_sql(change.column.default) or "NULL")
             operations.alter_column(table.name, change.column.name, server_default=default, schema=table.schema)
         case CreateIndex():
-            operations.create_index(change.name, table.name, list(change.index.columns), schema=table.schema)
+            operations.create_index(
+                change.name.translate(DISGUISE), table.name, list(change.index.columns), schema=table.schema
+            )
         case RebuildIndex():
             quote = operations.get_context().dialect.identifier_preparer.quote
-            name = ".".join(quote(part) for part in (table.schema, change.name) if part is not None)
+            parts = (table.schema, change.name.translate(DISGUISE))
+            name = ".".join(quote(part) for part in parts if part is not None)
             operations.execute(sa.text("REINDEX INDEX " + name.replace(":", r"\:")))
         case _:
             assert_never(change)

@@ -59,14 +59,23 @@ class TableSchema(msgspec.Struct, frozen=True):
         return tuple(column.name for column in self.columns if column.primary_key)
 
 
+def quoted(name: str) -> str:
+    """A name as a user writes it: in double quotes where it holds a dot, an equals sign or a quote, on one line."""
+    visible = "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
+    return visible if visible and not set(visible) & set('".=') else '"' + visible.replace('"', '""') + '"'
+
+
 class TableName(msgspec.Struct, frozen=True):
-    """The name of a live table. ``schema`` is None where the database has no schemas (SQLite)."""
+    """The name of a live table. ``schema`` is None where the database has no schemas (SQLite).
+
+    As a text it is what the command line reads back as this table.
+    """
 
     schema: str | None
     name: str
 
     def __str__(self) -> str:
-        return f"{self.schema}.{self.name}" if self.schema is not None else self.name
+        return quoted(self.name) if self.schema is None else f"{quoted(self.schema)}.{quoted(self.name)}"
 
 
 class LiveColumn(msgspec.Struct, frozen=True):

@@ -83,7 +83,7 @@ def run(arguments: list[str]) -> int:
         return 130
     except StorageAdminError as error:
         return _fail(error, str(error), error.exit_code)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # click turns the one into the other
         # Whoever read our output (head, less) has enough; without this Python complains once more at exit.
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

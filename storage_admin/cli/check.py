@@ -38,6 +38,7 @@ def command(tables: tuple[str, ...], db_url: str | None, schema: str | None, out
             if p.status is not Status.CURRENT
         ]
         out.show_table(("Table", "Kinds", "Version", "Status", "To do"), rows)
+        out.show_drifts(survey.plans)
     out.show_notes(survey.notes)
     out.say(out.summary(plan.status.value for plan in survey.plans))
     return EXIT_CODES[survey.status.value]

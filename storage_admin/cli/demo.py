@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 @click.command("demo")
 @click.argument("file", default="storage-admin-demo.db", type=click.Path(dir_okay=False))
+@click.option("--no-upgrade", is_flag=True, help="Make the file and stop: inspect and upgrade it yourself.")
 @debug_option
-def command(file: str) -> int:
+def command(file: str, no_upgrade: bool) -> int:
     """Make a SQLite file with tables and conversations as four old releases left them, and upgrade it.
 
     Shows inspect, plan, upgrade and check as you would type them, and what changed. FILE must not exist yet.
@@ -33,7 +34,10 @@ def command(file: str) -> int:
     url = build(path)
     _title(f"{path}: conversations as four old releases left them")
     for old in OLD_TABLES:
-        click.echo(f"  {old.name:15} {' and '.join(old.kinds):15} made by {old.release}")
+        click.echo(f"  {old.name:15} {' and '.join(old.kinds):15} as {old.releases} made it")
+    if no_upgrade:
+        click.echo(f"\nLook at it: storage-admin inspect --db-url {url}")
+        return 0
     before = {old.name: look(url, old.name) for old in OLD_TABLES}
     codes = [_show(command, url) for command in ("inspect", "plan", "upgrade", "check", "history")]
     _title("What changed")

@@ -11,6 +11,7 @@ import msgspec
 from typing_extensions import assert_never
 
 from storage_admin import changes as c
+from storage_admin.errors import SchemaAhead, SchemaDrifted
 
 if TYPE_CHECKING:
     from storage_admin.admin import Outcome, Survey, UpgradeReport
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from storage_admin.history import Revision
 
 FORMAT = 1
-Result = Literal["created", "upgraded", "unchanged", "failed"]
+Result = Literal["created", "upgraded", "unchanged", "drifted", "ahead", "failed"]
+
+
+REFUSED: dict[type, Result] = {SchemaDrifted: "drifted", SchemaAhead: "ahead"}
 
 
 class Document(msgspec.Struct, forbid_unknown_fields=True):
@@ -98,7 +102,7 @@ Drift = WrongType | NotNull | Generated | WrongPrimaryKey
 
 
 class Table(Document):
-    """One table compared. ``rows`` is an estimate; rows and bytes are null where nobody asked or nobody knows."""
+    """One table compared. ``rows`` (an estimate on PostgreSQL) and ``bytes`` are of inspect alone, else null."""
 
     schema: str | None
     name: str
@@ -128,7 +132,7 @@ class SurveyDocument(Document):
 
 
 class UpgradedTable(Document):
-    """``result`` is created, upgraded, unchanged or failed (then with ``error`` and ``exit_code``)."""
+    """One table after upgrade. ``error`` and ``exit_code`` where it is drifted, ahead or failed."""
 
     schema: str | None
     name: str
@@ -312,9 +316,9 @@ def upgrade_document(report: UpgradeReport) -> UpgradeDocument:
 
 
 def result_of(outcome: Outcome) -> Result:
-    """created, upgraded, unchanged or failed."""
+    """What became of a table; drifted and ahead mean that it was left alone for that reason."""
     if outcome.error is not None:
-        return "failed"
+        return REFUSED.get(type(outcome.error), "failed")
     if not outcome.changed:
         return "unchanged"
     return "created" if outcome.plan.live is None else "upgraded"

@@ -9,9 +9,14 @@ import click
 from storage_admin.cli.options import database_options, open_admin, output_option, tables_argument
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from storage_admin.admin import Survey
     from storage_admin.catalog import Catalog
     from storage_admin.changes import Plan
+
+
+SHOWN = 5
 
 
 @click.command("inspect")
@@ -52,17 +57,20 @@ def show(survey: Survey, catalog: Catalog) -> None:
     ]
     out.say(f"{survey.database.dialect} {survey.database.server_version} at {survey.database.url}\n")
     out.show_table(headers, rows, right=("Rows", "Size"))
-    for plan in survey.plans:
-        if kept := _kept(plan):
-            click.echo(f"{plan.table} keeps, beyond version {plan.target_version}: {kept}")
+    out.show_drifts(survey.plans)
+    for kept, tables in _kept(survey.plans).items():
+        others = f" and {len(tables) - SHOWN:,} more" if len(tables) > SHOWN else ""
+        click.echo(f"kept beyond version {survey.head}: {kept} in {', '.join(tables[:SHOWN])}{others}")
     out.say(f"\n{out.summary(plan.status.value for plan in survey.plans)}. The newest version is {survey.head}.")
 
 
-def _kept(plan: Plan) -> str:
+def _kept(plans: Iterable[Plan]) -> dict[str, list[str]]:
+    """What is kept, and the tables that keep it."""
     from storage_admin.changes import ExtraColumn
 
-    parts = []
-    for extra in plan.extras:
-        name = extra.column.name if isinstance(extra, ExtraColumn) else f"index {extra.name}"
-        parts.append(f"{name} (retired)" if extra.retired else name)
-    return ", ".join(parts)
+    found: dict[str, list[str]] = {}
+    for plan in plans:
+        for extra in plan.extras:
+            name = extra.column.name if isinstance(extra, ExtraColumn) else f"index on {', '.join(extra.columns)}"
+            found.setdefault(f"{name} (retired)" if extra.retired else name, []).append(str(plan.table))
+    return found

@@ -9,6 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from storage_admin.admin import StorageAdmin
     from storage_admin.catalog import Catalog
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 URL_VARIABLES = ("STORAGE_ADMIN_DB_URL", "DATABASE_URL")
 CONFIG_FILES = ("pyproject.toml", "storage-admin.toml")
+CONFIG_KEYS = ("db-url", "schema")
 
 _state: dict[str, Any] = {"debug": False, "urls": set()}
 
@@ -74,11 +76,10 @@ def open_admin(db_url: str | None, schema: str | None) -> StorageAdmin:
     from storage_admin.admin import StorageAdmin
     from storage_admin.errors import NoDatabaseURL
 
-    url = (
-        db_url
-        or next((os.environ[name] for name in URL_VARIABLES if os.environ.get(name)), None)
-        or _configured("db-url")
-    )
+    # An empty --db-url is a variable that was never set: no reason to take another database than the one meant.
+    url = db_url
+    if url is None:
+        url = next((os.environ[name] for name in URL_VARIABLES if os.environ.get(name)), None) or _configured("db-url")
     if not url:
         raise NoDatabaseURL
     _state["urls"].add(url)
@@ -89,21 +90,27 @@ def _configured(key: str) -> str | None:
     from pathlib import Path
 
     from storage_admin.errors import UsageError
-    from storage_admin.toml import TOMLDecodeError, loads
 
     for name in CONFIG_FILES:
-        file = Path(name)
-        if not file.is_file():
-            continue
-        try:
-            content = loads(file.read_text(encoding="utf-8"))
-        except (TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UsageError(problem=f"{name} cannot be read: {error}") from None
-        section = content if name != "pyproject.toml" else content.get("tool", {}).get("storage-admin", {})
-        section = section.get("tool", {}).get("storage-admin", section)
+        section = _section(Path(name)) if Path(name).is_file() else {}
+        if unknown := sorted(section.keys() - set(CONFIG_KEYS)):
+            raise UsageError(problem=f"{name}: {unknown[0]} is no setting. There are: {', '.join(CONFIG_KEYS)}.")
         value = section.get(key)
         if value is not None and not isinstance(value, str):
             raise UsageError(problem=f"{name}: {key} must be a text")
         if value:
-            return str(value)
+            return value
     return None
+
+
+def _section(file: Path) -> dict[str, Any]:
+    from storage_admin.errors import UsageError
+    from storage_admin.toml import TOMLDecodeError, loads
+
+    try:
+        content = loads(file.read_text(encoding="utf-8"))
+    except (TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(problem=f"{file} cannot be read: {error}") from None
+    if file.name == "pyproject.toml" or "tool" in content:
+        content = content.get("tool", {}).get("storage-admin", {})
+    return content

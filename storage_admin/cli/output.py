@@ -72,10 +72,17 @@ def version_text(plan: c.Plan, catalog: Catalog) -> str:
 def pending_text(plan: c.Plan) -> str:
     """What is to be done with a table, in a few words, or what blocks it."""
     if plan.status is c.Status.DRIFTED:
-        return "; ".join(str(drift) for drift in plan.drifts)
+        return f"nothing before {count_text(len(plan.drifts), 'drift')} below"
     if plan.status is c.Status.AHEAD:
         return f"recorded at version {plan.recorded} by a newer storage-admin"
     return changes_text(plan.changes)
+
+
+def show_drifts(plans: Iterable[c.Plan]) -> None:
+    """Print each drift on a line of its own."""
+    for plan in plans:
+        for drift in plan.drifts:
+            click.echo(f"{plan.table}: {click.style('drift', fg='red')}: {drift}")
 
 
 def changes_text(changes: Sequence[c.Change]) -> str:

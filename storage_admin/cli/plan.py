@@ -38,6 +38,8 @@ def command(
     if dialect is not None:
         if not sql or db_url is not None or not tables:
             raise click.UsageError("--dialect goes with --sql and TABLE=KIND, and without --db-url.")
+        if to is not None and to < (from_ or 0):
+            raise click.UsageError("--to lies before --from, and nothing is ever taken back.")
         click.echo(_offline(tables, dialect, from_ or 0, to, schema), nl=False)
         return 0
     if from_ is not None:
@@ -78,9 +80,9 @@ def show(admin: StorageAdmin, survey: Survey, *, output: str) -> None:
         statements = {plan: render(plan, dialect) for plan in survey.plans if plan.runnable}
         out.emit(survey_document(survey, admin.catalog, dialect, statements=statements), output)
     for plan in survey.plans:
-        if plan.drifts or plan.status.value == "ahead":
-            status = out.status_text(plan.status.value)
-            out.say(f"{plan.table} is {status} and will not be touched: {out.pending_text(plan)}")
+        if plan.status.value in ("drifted", "ahead"):
+            why = "; ".join(map(str, plan.drifts)) or out.pending_text(plan)
+            out.say(f"{plan.table} is {out.status_text(plan.status.value)} and will not be touched: {why}")
     out.show_notes(survey.notes)
     out.say(out.summary(plan.status.value for plan in survey.plans))
 

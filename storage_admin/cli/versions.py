@@ -23,6 +23,8 @@ def command(number: int | None, verify: bool, output: str) -> None:
     from storage_admin.cli.documents import versions_document
 
     versions = catalog()
+    if verify and (number is not None or output != "table"):
+        raise click.UsageError("--verify goes alone: it checks all files and prints a sentence.")
     if verify:
         unreleased = versions.verify()
         out.say(f"{out.count_text(versions.head - len(unreleased), 'released file')} unchanged.")

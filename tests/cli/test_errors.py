@@ -111,7 +111,7 @@ def test_an_unknown_kind(call: Call, sqlite: Database, command: str) -> None:
 
 def test_a_name_that_needs_quotes(call: Call, sqlite: Database) -> None:
     refused(call("inspect", "a.b.c", "--db-url", sqlite.url), 64, "'a.b.c' does not name a table", "double quotes")
-    refused(call("inspect", "a.b", "--db-url", sqlite.url), 1, "SQLite has no schemas", '"a.b"')
+    refused(call("inspect", "a.b", "--db-url", sqlite.url), 64, "SQLite has no schemas", '"a.b"')
 
 
 @pytest.mark.parametrize(
@@ -125,6 +125,11 @@ def test_a_name_that_needs_quotes(call: Call, sqlite: Database) -> None:
 )
 def test_a_url_that_cannot_be_read(call: Call, url: str) -> None:
     refused(call("check", "--db-url", url), 64, "The database URL cannot be read", "postgresql://user:password@host")
+
+
+def test_an_empty_url_is_not_another_database(call: Call, sqlite: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", sqlite.url)
+    refused(call("check", "--db-url", ""), 64, "No database named")
 
 
 def test_a_product_that_is_not_supported(call: Call) -> None:
@@ -142,7 +147,15 @@ def test_no_database_named(call: Call) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["chekc"], ["check", "--dburl", "x"], ["upgrade", "--to", "ten"], ["plan", "--from", "1"], ["check", "-o", "xml"]],
+    [
+        ["plan", "--sql", "--dialect", "sqlite", "--from", "5", "--to", "2", "x=agent"],
+        ["versions", "3", "--verify"],
+        ["chekc"],
+        ["check", "--dburl", "x"],
+        ["upgrade", "--to", "ten"],
+        ["plan", "--from", "1"],
+        ["check", "-o", "xml"],
+    ],
 )
 def test_a_typo_in_a_word_of_the_command_line(call: Call, arguments: list[str]) -> None:
     refused(call(*arguments), 64, "Usage: storage-admin")
@@ -157,6 +170,8 @@ def test_a_version_that_does_not_exist(call: Call, sqlite: Database) -> None:
 def test_a_configuration_file_with_a_mistake(call: Call, tmp_path: Path) -> None:
     (tmp_path / "storage-admin.toml").write_text("db-url = [")
     refused(call("check"), 64, "storage-admin.toml cannot be read")
+    (tmp_path / "storage-admin.toml").write_text('db_url = "x"')
+    refused(call("check"), 64, "storage-admin.toml: db_url is no setting", "db-url")
     (tmp_path / "storage-admin.toml").write_text("db-url = 1")
     refused(call("check"), 64, "storage-admin.toml: db-url must be a text")
 

@@ -16,8 +16,10 @@ from storage_admin import Patience, Status, StorageAdmin, UpgradeFailed
 from storage_admin.catalog import Catalog
 from storage_admin.errors import (
     AmbiguousTable,
+    BadTableName,
     KindNeeded,
     NameTooLong,
+    NoSchemas,
     NoSuchTable,
     NoTablesFound,
     NotASessionTable,
@@ -39,6 +41,7 @@ ODD = [
     "o'hare",
     "日本",
     "CamelCase",
+    "a\tb",
 ]
 SHAPES = {shape.id: shape for shape in released_shapes(assistants=False)}
 ASSISTANTS = {shape.dialect: shape for shape in released_shapes(assistants=True)}
@@ -97,6 +100,36 @@ def test_a_schema_with_an_odd_name_is_created_and_upgraded(postgres: Database) -
     postgres.admin().upgrade()
     [plan] = postgres.admin().check().plans
     assert (plan.table.schema, plan.status) == ('My "AI" 100%: x', Status.CURRENT)
+
+
+def test_a_schema_with_a_dot_never_leads_to_the_table_of_another_schema(postgres: Database) -> None:
+    name = postgres.dsn.rpartition("dbname=")[2]
+    postgres.run("CREATE SCHEMA pub; CREATE TABLE pub.w (x int)")
+    postgres.admin().upgrade([f'"{name}.pub".w=agent'], to=4)
+    postgres.admin().upgrade()
+    assert postgres.admin().check().status is Status.CURRENT
+    columns = postgres.run("SELECT column_name FROM information_schema.columns WHERE table_schema = 'pub'")
+    assert columns == [("x",)]
+
+
+def test_a_schema_in_the_name_of_a_table_beats_the_option(postgres: Database) -> None:
+    postgres.admin().upgrade(["one.sessions=agent"], to=4)
+    plan = postgres.admin(schema="two").plan(["one.sessions"])
+    report = postgres.admin(schema="two").upgrade(["one.sessions=agent"])
+    assert (plan.plans[0].status, report.outcomes[0].plan.version) == (Status.OUTDATED, 4)
+
+
+def test_a_table_that_is_named_twice_is_planned_once_with_all_its_kinds(database: Database) -> None:
+    name = old_agents(database)
+    [plan] = database.admin().plan([name, f"{name}=team"]).plans
+    assert plan.kinds == ("agent", "team")
+
+
+def test_a_schema_means_nothing_to_sqlite_and_is_refused(sqlite: Database) -> None:
+    with pytest.raises(NoSchemas, match="leave out --schema ai"):
+        sqlite.admin(schema="ai").upgrade(["x=agent"])
+    with pytest.raises(BadTableName, match="has no schemas"):
+        sqlite.admin().upgrade(["temp.x=agent"])
 
 
 def test_a_name_that_the_server_would_cut_is_refused(postgres: Database) -> None:
@@ -331,7 +364,7 @@ def test_an_upgrade_that_something_undoes_is_noticed_and_rolled_back(postgres: D
         "CREATE EVENT TRIGGER undo ON ddl_command_end WHEN TAG IN ('CREATE INDEX') EXECUTE FUNCTION undo()"
     )
     before = definition(postgres)
-    with pytest.raises(UpgradeFailed, match="still pending: AddColumn") as caught:
+    with pytest.raises(UpgradeFailed, match="still pending: add column team_session_id") as caught:
         postgres.admin().upgrade()
     assert caught.value.exit_code == 1
     assert definition(postgres) == before
@@ -384,9 +417,7 @@ def test_a_role_that_may_not_create_the_log_upgrades_all_the_same_and_says_so_on
     )
     try:
         report = StorageAdmin(postgres.url.replace("://postgres@", "://owner@")).upgrade()
-        assert [note for note in report.notes if REVISIONS in note] == [
-            f"2 upgrades were not recorded in {REVISIONS}: no log here"
-        ]
+        assert [note for note in report.notes if REVISIONS in note] == [f"2 not recorded in {REVISIONS}: no log here"]
         assert postgres.admin().check().status is Status.CURRENT
         assert postgres.admin().history() == ()
     finally:

@@ -33,7 +33,7 @@ def test_tables_are_read_as_the_contract_writes_them(text: str, expected: TableR
     assert parse_table(text, catalog) == expected
 
 
-@pytest.mark.parametrize("text", ["", "a.b.c", "a=", "=agent", 'a"b', "a\nb", '"a', "a.b=", "a==agent"])
+@pytest.mark.parametrize("text", ["", "a.b.c", "a=", "=agent", 'a"b', "a\0b", '"a', "a.b=", "a==agent", "a=agent,"])
 def test_what_cannot_be_read_is_refused_with_a_way_out(text: str, catalog: Catalog) -> None:
     with pytest.raises(BadTableName, match="double quotes") as caught:
         parse_table(text, catalog)

@@ -23,6 +23,8 @@ ODD = [
     "o'hare",
     "日本",
     "CamelCase",
+    "a\tb",
+    "a, \nb",
 ]
 
 
@@ -80,3 +82,13 @@ def test_long_index_names_are_shortened_as_sqlalchemy_does_it_and_never_beyond_t
         assert POSTGRES.index_name(TableName("ai", name), Index(("team_session_id",))) == theirs
     cyrillic = POSTGRES.index_name(TableName("ai", "сессии" * 5), Index(("team_session_id",)))
     assert len(cyrillic.encode()) <= 63
+
+
+def test_a_schema_with_a_dot_is_one_name() -> None:
+    table = TableName("x.pub", "t\tt")
+    assert render(
+        plan(table, AddColumn(Column("runs", ColumnType.JSON)), CreateIndex(Index(("a",)), "i.x")), POSTGRES
+    ) == (
+        'ALTER TABLE "x.pub"."t\tt" ADD COLUMN runs JSONB',
+        'CREATE INDEX "i.x" ON "x.pub"."t\tt" (a)',
+    )
