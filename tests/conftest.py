@@ -80,7 +80,8 @@ def postgres(postgresql_proc: Any) -> Iterator[Database]:
             f"postgresql://{server.user}@{server.host}:{server.port}/{name}",
             dsn + name,
         )
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+        connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
 
 
 @pytest.fixture

@@ -108,6 +108,23 @@ def _evolved(entry: dict[str, Any]) -> Shape:
     )
 
 
+# What a table may be called, and quoting has to stand.
+ODD_NAMES = [
+    "My Table",
+    "select",
+    'a"b',
+    "x; DROP TABLE victim; --",
+    "%s",
+    "100%",
+    "tab:le",
+    "a.b",
+    "o'hare",
+    "日本",
+    "CamelCase",
+    "a\tb",
+    "a, \nb",
+]
+
 VALUES = {"json": '{"runs": [{"a": 1.50, "ü": "\\u00e9"}], "n": null}', "epoch": 1700000000}
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -50,3 +53,24 @@ def test_the_changelog_knows_this_version() -> None:
     from storage_admin import __version__
 
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_wheel_brings_the_versions_and_the_marker_for_type_checkers(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        tmp_path,
+        ROOT,
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    [wheel] = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    wanted = {f"storage_admin/versions/{file.name}" for file in (ROOT / "versions").iterdir()}
+    assert wanted | {"storage_admin/py.typed"} <= names
+    assert not {name for name in names if name.startswith(("tests/", "docs/", "versions/"))}

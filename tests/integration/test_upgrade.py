@@ -27,23 +27,8 @@ from storage_admin.errors import (
 )
 from storage_admin.history import REVISIONS
 from tests.conftest import Database
-from tests.shapes import released_shapes
+from tests.shapes import ODD_NAMES, released_shapes
 
-ODD = [
-    "My Table",
-    "select",
-    'a"b',
-    "x; DROP TABLE victim; --",
-    "%s",
-    "100%",
-    "tab:le",
-    "a.b",
-    "o'hare",
-    "日本",
-    "CamelCase",
-    "a\tb",
-]
-SHAPES = {shape.id: shape for shape in released_shapes(assistants=False)}
 ASSISTANTS = {shape.dialect: shape for shape in released_shapes(assistants=True)}
 
 
@@ -81,7 +66,7 @@ def test_no_right_to_create_schemas_is_needed_where_the_schema_exists(postgres: 
         postgres.run("DROP OWNED BY modest CASCADE; DROP ROLE modest")
 
 
-@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("name", ODD_NAMES)
 def test_odd_names_go_all_the_way(database: Database, name: str) -> None:
     quoted = '"' + name.replace('"', '""') + '"'
     prefix = "ai." if database.dialect.has_schemas else ""

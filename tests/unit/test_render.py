@@ -10,22 +10,7 @@ from storage_admin.compare import plan_new
 from storage_admin.dialects import POSTGRES, SQLITE
 from storage_admin.render import render, script
 from storage_admin.schema import Column, ColumnType, Index, TableName
-
-ODD = [
-    "My Table",
-    "select",
-    'a"b',
-    "x; DROP TABLE victim; --",
-    "%s",
-    "100%",
-    "tab:le",
-    "a.b",
-    "o'hare",
-    "日本",
-    "CamelCase",
-    "a\tb",
-    "a, \nb",
-]
+from tests.shapes import ODD_NAMES
 
 
 def plan(table: TableName, *changes: object) -> Plan:
@@ -51,7 +36,7 @@ def test_each_change_has_its_statement_on_postgresql() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("name", ODD_NAMES)
 def test_odd_names_are_quoted_and_stay_names(name: str, catalog: Catalog) -> None:
     with sqlite3.connect(":memory:") as connection:
         connection.execute("CREATE TABLE victim (id)")
