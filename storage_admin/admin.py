@@ -12,7 +12,7 @@ from storage_admin.catalog import load_catalog
 from storage_admin.changes import Status
 from storage_admin.database import connected, dialect_of, displayed_url, driver_message, make_engine, parse_url
 from storage_admin.discovery import Finder
-from storage_admin.errors import CannotConnect, NoSchemas, StorageAdminError, UpgradeFailed
+from storage_admin.errors import NoSchemas, QueryFailed, StorageAdminError, UpgradeFailed
 from storage_admin.executor import apply
 from storage_admin.locking import Patience
 from storage_admin.naming import TableRef, parse_table
@@ -211,11 +211,9 @@ class StorageAdmin:
         except StorageAdminError as error:
             return Outcome(plan, error=error)
         except exc.DBAPIError as error:
-            if connection.invalidated:
-                raise
-            return Outcome(
-                plan, error=CannotConnect(database=str(plan.table), problem=driver_message(error), advice="")
-            )
+            # The connection is lost. What became of this table is not known here: look at it with `check`.
+            connection.rollback()  # of SQLAlchemy's own state, so that the next table gets a new connection
+            return Outcome(plan, error=QueryFailed(database=str(plan.table), problem=driver_message(error), advice=""))
         if applied.not_recorded:
             unrecorded.append(applied.not_recorded)
         return Outcome(applied.plan, applied.statements, applied.seconds)

@@ -20,6 +20,7 @@ from storage_admin.errors import (
     NoTablesFound,
     NotASessionTable,
     NotATable,
+    TableGone,
 )
 from storage_admin.schema import TableName, quoted
 
@@ -73,12 +74,16 @@ class Finder:
         return self._with_free_names(plans, make), self._all_notes(plans, details=details)
 
     def again(self, plan: Plan) -> Plan:
-        """Look at the table of a plan once more, and plan its way to the same version."""
+        """Look at the table of a plan once more, and plan its way to the same version.
+
+        Raises:
+            TableGone: somebody dropped it meanwhile.
+        """
         found = inspector.find_tables(self.connection, self.dialect, names=[plan.table.name], schema=plan.table.schema)
         live = next((live for live in found if live.name == plan.table), None)
-        kinds = plan.kinds
-        if live is not None:
-            kinds = with_named(identify(live.shape, self.catalog, self.dialect), kinds, self.catalog)
+        if live is None and plan.live is not None:
+            raise TableGone(table=str(plan.table))
+        kinds = with_named(self._identity(live), plan.kinds, self.catalog) if live is not None else plan.kinds
         recorded = {plan.table: plan.recorded} if plan.recorded is not None else {}
         make = self._planner(recorded, plan.target_version)
         return self._with_free_names((make(plan.table, live, kinds, ()),), make)[0]
@@ -106,8 +111,10 @@ class Finder:
     def _recorded(self, schemas: Collection[str | None]) -> dict[TableName, int]:
         try:
             return history.recorded_versions(self.connection, schemas)
-        except exc.ProgrammingError as error:
-            # Without the right to read the log we go by the shape alone, as everywhere else.
+        except (exc.ProgrammingError, exc.OperationalError) as error:
+            if error.connection_invalidated:
+                raise
+            # A log that we may not read, or that is somebody else's table: we go by the shape, as everywhere else.
             self.notes.append(
                 f"{history.REVISIONS} cannot be read ({driver_message(error)}); going by the shapes alone"
             )

@@ -160,9 +160,7 @@ class SchemaDrifted(TableError):
 
 
 class SchemaAhead(TableError):
-    """{table} was recorded at version {recorded}, and this release of storage-admin knows versions up to {head}.
-    Upgrade storage-admin; nothing was changed.
-    """
+    """{table} was recorded at version {recorded} by a newer storage-admin. Upgrade yours; nothing was changed."""
 
     exit_code = 4
 
@@ -171,6 +169,10 @@ class LockNotObtained(TableError):
     """{table}: {waited}; nothing was changed. Run the command again when it is free, or wait longer with --wait."""
 
     exit_code = 5
+
+
+class TableGone(TableError):
+    """{table} was there a moment ago and is gone. It was not created anew; name it with its kind to do that."""
 
 
 class StatementFailed(TableError):

@@ -85,7 +85,7 @@ def refuse(plan: Plan) -> None:
     if plan.status is Status.DRIFTED:
         raise SchemaDrifted(table=str(plan.table), drifts="; ".join(str(drift) for drift in plan.drifts))
     if plan.status is Status.AHEAD:
-        raise SchemaAhead(table=str(plan.table), recorded=plan.recorded, head=plan.target_version)
+        raise SchemaAhead(table=str(plan.table), recorded=plan.recorded)
 
 
 def _apply(connection: Connection, dialect: Dialect, replan: Callable[[], Plan], tool_version: str) -> Applied:

@@ -24,6 +24,7 @@ from storage_admin.errors import (
     NoTablesFound,
     NotASessionTable,
     NotATable,
+    TableGone,
 )
 from storage_admin.history import REVISIONS
 from tests.conftest import Database
@@ -353,6 +354,47 @@ def test_an_upgrade_that_something_undoes_is_noticed_and_rolled_back(postgres: D
         postgres.admin().upgrade()
     assert caught.value.exit_code == 1
     assert definition(postgres) == before
+
+
+def test_a_connection_that_breaks_fails_one_table_and_the_next_gets_a_new_one(postgres: Database) -> None:
+    for name in ("one", "three", "two"):
+        old_agents(postgres, name)
+    postgres.run(
+        "CREATE FUNCTION cut() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "IF EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'ai.three'::regclass AND attname = 'team_session_id') "
+        "AND NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'ai.two'::regclass AND attname = 'team_session_id') "
+        "THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF; END $$;"
+        "CREATE EVENT TRIGGER cut ON ddl_command_end WHEN TAG IN ('ALTER TABLE') EXECUTE FUNCTION cut()"
+    )
+    with pytest.raises(UpgradeFailed, match="terminating connection") as caught:
+        postgres.admin().upgrade()
+    assert [bool(outcome.error) for outcome in caught.value.report.outcomes] == [False, True, False]
+    postgres.run("DROP EVENT TRIGGER cut")
+    assert [o.changed for o in postgres.admin().upgrade().outcomes] == [False, True, False]
+
+
+def test_a_table_that_is_dropped_meanwhile_is_not_made_again(database: Database) -> None:
+    from storage_admin.database import connected, dialect_of
+    from storage_admin.discovery import Finder
+
+    name = old_agents(database)
+    engine = sa.create_engine(database.url.replace("postgresql:", "postgresql+psycopg:"))
+    with connected(engine) as connection:
+        finder = Finder(connection, dialect_of(engine), database.admin().catalog, None, "test")
+        [plan], _ = finder.survey(())
+        database.run(f"DROP TABLE {name}")
+        with pytest.raises(TableGone, match="is gone"):
+            finder.again(plan)
+    engine.dispose()
+
+
+def test_a_table_that_has_the_name_of_the_log_is_no_log(database: Database) -> None:
+    old_agents(database)
+    database.run(f"CREATE TABLE {database.table(REVISIONS)} (id int)")
+    report = database.admin().upgrade()
+    assert report.outcomes[0].changed
+    assert [note.partition(":")[0] for note in report.notes][-1] == f"1 not recorded in {REVISIONS}"
+    assert database.admin().check().status is Status.CURRENT
 
 
 def test_a_role_without_rights_is_told_to_ask_the_owner_and_leaves_no_trace(postgres: Database) -> None:
