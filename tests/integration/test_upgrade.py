@@ -268,8 +268,8 @@ def test_a_broken_view_and_a_virtual_table_do_not_disturb_sqlite(sqlite: Databas
 # --- executing ---------------------------------------------------------------------------------------------
 
 
-def test_an_invalid_index_is_rebuilt(postgres: Database) -> None:
-    name = old_agents(postgres, version=10)
+def test_an_invalid_index_is_rebuilt(postgres: Database, catalog: Catalog) -> None:
+    name = old_agents(postgres, version=catalog.head)
     postgres.run("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ai.ix_ai_sessions_user_id'::regclass")
     assert postgres.admin().check().status is Status.OUTDATED
     report = postgres.admin().upgrade()
@@ -351,7 +351,7 @@ def test_an_upgrade_that_something_undoes_is_noticed_and_rolled_back(postgres: D
     )
     before = definition(postgres)
     with pytest.raises(UpgradeFailed, match="still pending: add column team_session_id") as caught:
-        postgres.admin().upgrade()
+        postgres.admin().upgrade(to=10)
     assert caught.value.exit_code == 1
     assert definition(postgres) == before
 
