@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timezone
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -43,6 +44,7 @@ class Revision(msgspec.Struct, frozen=True):
     applied_at: datetime | None = None
 
 
+@lru_cache(maxsize=256)  # a new Table would be compiled anew, for each of a thousand upgrades
 def _table(schema: str | None) -> sa.Table:
     return sa.Table(
         REVISIONS,

@@ -78,7 +78,7 @@ POSTGRES = Dialect(
     alters_defaults=True,
     estimates_rows=True,
     catalogue=CATALOGUE,
-    named_filter="c.relname IN (SELECT json_array_elements_text(CAST(:names AS json)))",
+    named_filter="c.relname = ANY (ARRAY(SELECT json_array_elements_text(CAST(:names AS json)))::name[])",
     shape_filter=(
         "c.oid IN (SELECT a.attrelid FROM pg_catalog.pg_attribute a WHERE NOT a.attisdropped"
         " AND a.attname IN (SELECT json_array_elements_text(CAST(:markers AS json))))"
@@ -90,7 +90,7 @@ POSTGRES = Dialect(
     relations_named=(
         "SELECT n.nspname, c.relname FROM pg_catalog.pg_class c"
         " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE c.relname IN (SELECT json_array_elements_text(CAST(:names AS json)))"
+        " WHERE c.relname = ANY (ARRAY(SELECT json_array_elements_text(CAST(:names AS json)))::name[])"
     ),
     schemas="SELECT nspname FROM pg_catalog.pg_namespace",
 )
