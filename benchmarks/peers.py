@@ -65,7 +65,7 @@ def create_tables(dsn: str, tables: int) -> None:
         connection.execute("CREATE SCHEMA ai")
         for start in range(0, tables, BATCH):
             names = (f"sessions_{number}" for number in range(start, min(tables, start + BATCH)))
-            connection.execute("".join(TABLE.format(name=name) for name in names))  # type: ignore[arg-type]
+            connection.execute("".join(TABLE.format(name=name) for name in names))
         connection.execute("VACUUM ANALYZE")
 
 

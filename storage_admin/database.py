@@ -125,11 +125,13 @@ def make_engine(url: URL, *, writable: bool = False, create: bool = False) -> En
     """
     if url.get_backend_name() == "sqlite":
         return _sqlite_engine(url, writable=writable, create=create)
-    options: dict[str, Any] = {"connect_args": {"application_name": "storage-admin", "connect_timeout": 10}}
+    ours = {"application_name": "storage-admin", "connect_timeout": 10}
+    arguments: dict[str, Any] = {key: value for key, value in ours.items() if key not in url.query}
+    options: dict[str, Any] = {"connect_args": arguments}
     if url.get_driver_name() == "psycopg":
         # No prepared statements: behind a transaction pooler they meet those of other clients. No look-up of a type
         # that we never read: it costs three round trips.
-        options["connect_args"]["prepare_threshold"] = None
+        arguments["prepare_threshold"] = None
         options["use_native_hstore"] = False
     try:
         return create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT", hide_parameters=True, **options)

@@ -55,7 +55,7 @@ class Database:
                     return []
                 return connection.execute(statements, parameters or ()).fetchall()
         with psycopg.connect(self.dsn, autocommit=True) as connection:
-            cursor = connection.execute(statements, parameters)  # type: ignore[arg-type]
+            cursor = connection.execute(statements, parameters)
             while cursor.nextset():
                 pass
             return cursor.fetchall() if cursor.description else []

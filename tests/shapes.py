@@ -125,7 +125,8 @@ ODD_NAMES = [
     "a, \nb",
 ]
 
-VALUES = {"json": '{"runs": [{"a": 1.50, "ü": "\\u00e9"}], "n": null}', "epoch": 1700000000}
+JSON_TEXT = '{"runs": [{"a": 1.50, "ü": "\\u00e9"}], "n": null}'
+SECONDS = 1700000000
 
 
 def row(shape: Shape, number: int) -> dict[str, Any]:
@@ -133,9 +134,9 @@ def row(shape: Shape, number: int) -> dict[str, Any]:
     filled: dict[str, Any] = {}
     for name, kind in shape.columns:
         if kind in ("json", "jsonb"):
-            filled[name] = VALUES["json"]
+            filled[name] = JSON_TEXT
         elif kind in ("bigint", "integer"):
-            filled[name] = VALUES["epoch"] + number
+            filled[name] = SECONDS + number
         else:
             filled[name] = f"{name} {number} 'quoted' ☃"
     return filled

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ def refused(result: Result, code: int, *words: str) -> None:
 
 
 @pytest.fixture
-def locked(postgresql_proc: Any, postgres: Database) -> str:
+def locked(postgresql_proc: Any, postgres: Database) -> Iterator[str]:
     """The URL of a role that needs a password, with a wrong one."""
     hba = Path(postgresql_proc.datadir) / "pg_hba.conf"
     hba.write_text(f"host all locked 127.0.0.1/32 scram-sha-256\n{hba.read_text()}")

@@ -34,7 +34,7 @@ def test_the_facts_of_an_error_are_in_its_message_and_are_its_attributes(cls: ty
 
 def test_a_failed_upgrade_ends_with_the_code_of_its_only_failure_and_else_with_6() -> None:
     class Report:
-        outcomes = (1, 2)
+        outcomes: tuple[int, ...] = (1, 2)
 
     drift = errors.SchemaDrifted(table="a", drifts="x")
     lock = errors.LockNotObtained(table="b", waited="y")

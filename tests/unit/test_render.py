@@ -8,7 +8,7 @@ from storage_admin.catalog import Catalog
 from storage_admin.changes import AddColumn, CreateIndex, Plan, RebuildIndex, SetDefault, Status
 from storage_admin.compare import plan_new
 from storage_admin.dialects import POSTGRES, SQLITE
-from storage_admin.render import render, script
+from storage_admin.render import COMPILERS, render, script
 from storage_admin.schema import Column, ColumnType, Index, TableName
 from tests.shapes import ODD_NAMES
 
@@ -63,7 +63,7 @@ def test_long_index_names_are_shortened_as_sqlalchemy_does_it_and_never_beyond_t
     for name in ("s" * 40, "sessions_of_" + "agents" * 8):
         table = sa.Table(name, sa.MetaData(), sa.Column("team_session_id", sa.String, index=True), schema="ai")
         [index] = table.indexes
-        theirs = sa.dialects.postgresql.dialect().identifier_preparer.format_index(index)
+        theirs = COMPILERS["postgresql"]().identifier_preparer.format_index(index)
         assert POSTGRES.index_name(TableName("ai", name), Index(("team_session_id",))) == theirs
     cyrillic = POSTGRES.index_name(TableName("ai", "сессии" * 5), Index(("team_session_id",)))
     assert len(cyrillic.encode()) <= 63
