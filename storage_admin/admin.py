@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
-from sqlalchemy import Engine, exc
+from sqlalchemy import URL, Engine, exc
 
 from storage_admin import history
 from storage_admin.catalog import load_catalog
 from storage_admin.changes import Status
 from storage_admin.database import connected, dialect_of, displayed_url, driver_message, make_engine, parse_url
-from storage_admin.discovery import Finder
+from storage_admin.discovery import Finder, check_schema
 from storage_admin.errors import NoSchemas, QueryFailed, StorageAdminError, UpgradeFailed
 from storage_admin.executor import apply
 from storage_admin.locking import Patience
@@ -21,7 +21,7 @@ from storage_admin.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sqlalchemy import URL, Connection
+    from sqlalchemy import Connection
 
     from storage_admin.catalog import Catalog
     from storage_admin.changes import Plan
@@ -85,6 +85,8 @@ class UpgradeReport(msgspec.Struct, frozen=True):
 class StorageAdmin:
     """The session tables of one database.
 
+    Where a method takes tables, None means all that are found, and an empty list means none.
+
     ``database`` is a URL or an SQLAlchemy engine; an engine is used as it is and never disposed of. ``schema`` limits
     the search and is where a table without a schema is created (on PostgreSQL `ai` by default, as in Agno).
     ``create`` lets a SQLite file come into being; otherwise a missing file is an error. ``catalog`` replaces the
@@ -108,10 +110,12 @@ class StorageAdmin:
         self._engine = database if isinstance(database, Engine) else None
         if isinstance(database, Engine):
             self._url = database.url
-        else:
+        elif isinstance(database, (str, URL)):
             self._url = parse_url(database) if isinstance(database, str) else database
+        else:
+            raise TypeError(f"a URL or an SQLAlchemy engine is needed, not {type(database).__name__}")
 
-    def inspect(self, tables: Iterable[str | TableRef] = ()) -> Survey:
+    def inspect(self, tables: Iterable[str | TableRef] | None = None) -> Survey:
         """Look at the named tables, or at all, with row estimates and sizes.
 
         Raises:
@@ -119,16 +123,16 @@ class StorageAdmin:
         """
         return self._survey(tables, details=True)
 
-    def plan(self, tables: Iterable[str | TableRef] = (), *, to: int | None = None) -> Survey:
+    def plan(self, tables: Iterable[str | TableRef] | None = None, *, to: int | None = None) -> Survey:
         """Plan the way of the named tables, or of all, to a version (the head without one). Raises as `inspect`."""
         return self._survey(tables, to=to)
 
-    def check(self, tables: Iterable[str | TableRef] = ()) -> Survey:
+    def check(self, tables: Iterable[str | TableRef] | None = None) -> Survey:
         """Compare the named tables, or all, with the head; on PostgreSQL two queries at most. Raises as `inspect`."""
         return self._survey(tables)
 
     def upgrade(
-        self, tables: Iterable[str | TableRef] = (), *, to: int | None = None, patience: Patience | None = None
+        self, tables: Iterable[str | TableRef] | None = None, *, to: int | None = None, patience: Patience | None = None
     ) -> UpgradeReport:
         """Upgrade the named tables, or all that are outdated; create a missing one that is named with its kinds.
 
@@ -162,18 +166,26 @@ class StorageAdmin:
         """The recorded upgrades of one table, or of all, oldest first. Empty where nothing was ever recorded.
 
         Raises:
-            CannotConnect, BadTableName
+            CannotConnect, BadTableName, NoSuchTable
         """
-        ref = self._refs([table])[0] if table is not None else None
+        ref = self._ref(table) if table is not None else None
         engine = self._open()
         with connected(engine) as connection:
             finder = self._finder(engine, connection)
             revisions = history.list_revisions(connection, finder.log_schemas())
-        return tuple(r for r in revisions if ref is None or finder.names(ref, r.table))
+            if ref is None:
+                return revisions
+            check_schema(ref, finder.dialect)
+            found = tuple(revision for revision in revisions if finder.names(ref, revision.table))
+            if not found:
+                finder.survey([ref])  # says that there is no such table, if that is why
+        return found
 
     # --- inside --------------------------------------------------------------------------------------------
 
-    def _survey(self, tables: Iterable[str | TableRef], *, to: int | None = None, details: bool = False) -> Survey:
+    def _survey(
+        self, tables: Iterable[str | TableRef] | None, *, to: int | None = None, details: bool = False
+    ) -> Survey:
         refs = self._refs(tables)
         engine = self._open()
         with connected(engine) as connection:
@@ -181,10 +193,14 @@ class StorageAdmin:
             plans, notes = finder.survey(refs, to=to, details=details)
             return Survey(self._info(engine, connection), self.catalog.head, plans, notes)
 
-    def _refs(self, tables: Iterable[str | TableRef]) -> tuple[TableRef, ...]:
-        if isinstance(tables, str):
-            tables = [tables]
-        return tuple(parse_table(table, self.catalog) if isinstance(table, str) else table for table in tables)
+    def _refs(self, tables: Iterable[str | TableRef] | None) -> tuple[TableRef, ...] | None:
+        if tables is None:
+            return None
+        named = [tables] if isinstance(tables, str) else tables
+        return tuple(self._ref(table) for table in named)
+
+    def _ref(self, table: str | TableRef) -> TableRef:
+        return parse_table(table, self.catalog) if isinstance(table, str) else table
 
     def _open(self, *, writable: bool = False) -> Engine:
         if self._engine is not None:

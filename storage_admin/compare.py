@@ -26,6 +26,7 @@ from storage_admin.changes import (
     WrongPrimaryKey,
     WrongType,
 )
+from storage_admin.errors import NameTooLong
 from storage_admin.schema import LiveColumn, LiveIndex, LiveTable, Shape
 
 if TYPE_CHECKING:
@@ -227,7 +228,7 @@ def _column_drifts(live: LiveColumn, wanted: Column | None, dialect: Dialect) ->
         return [] if filled else [NotNull(live.name, extra=True)]
     drifts: list[Drift] = []
     if not dialect.is_of_type(live.type, wanted.type):
-        drifts.append(WrongType(live.name, dialect.types[wanted.type].sql, live.type.upper()))
+        drifts.append(WrongType(live.name, dialect.types[wanted.type].sql, live.type.upper() or "without a type"))
     if live.generated:
         drifts.append(Generated(live.name))
     # A column with a named default is left to the database by every insert; all others are sent, also as NULL.
@@ -296,7 +297,14 @@ def plan_new(
     create_schema: bool = False,
     taken: Collection[TableName] = (),
 ) -> Plan:
-    """Plan the creation of a table that does not exist."""
+    """Plan the creation of a table that does not exist.
+
+    Raises:
+        NameTooLong: the database would cut the name.
+    """
+    for part in (table.schema, table.name):
+        if part is not None and dialect.name_limit is not None and len(part.encode()) > dialect.name_limit:
+            raise NameTooLong(name=part, length=len(part.encode()), limit=dialect.name_limit)
     to = catalog.head if to is None else to
     target = catalog.target_for(kinds, to, dialect.name)
     changes: list[Change] = [CreateSchema(table.schema)] if create_schema and table.schema is not None else []

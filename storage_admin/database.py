@@ -15,6 +15,7 @@ from storage_admin.dialects import DIALECTS
 from storage_admin.errors import (
     BadDatabaseURL,
     CannotConnect,
+    DatabaseBusy,
     NoSuchFile,
     NotADatabase,
     QueryFailed,
@@ -89,7 +90,7 @@ def parse_url(text: str) -> URL:
     """
     scheme, separator, rest = text.strip().partition("://")
     if not separator:
-        raise BadDatabaseURL(problem="it has no '://' after the name of the database product")
+        raise BadDatabaseURL(problem="it has no '://'; for a SQLite file write sqlite:///PATH")
     if not scheme.startswith("sqlite") and _password_spills(rest):
         raise BadDatabaseURL(problem="it has an '@' too many, so a password may hold one unescaped, or a / ? or #")
     try:
@@ -262,7 +263,10 @@ def query_error(url: URL, error: exc.DBAPIError) -> StorageAdminError:
     """The error of ours for a statement that failed outside an upgrade."""
     problem = driver_message(error)
     advice = advice_for(problem, RIGHTS + CONNECTING[-2:])
-    return _no_database(url, problem) or QueryFailed(database=displayed_url(url), problem=problem, advice=advice)
+    failed = (
+        DatabaseBusy if any(text in problem for text in DIALECTS[url.get_backend_name()].busy_texts) else QueryFailed
+    )
+    return _no_database(url, problem) or failed(database=displayed_url(url), problem=problem, advice=advice)
 
 
 def _no_database(url: URL, problem: str) -> NotADatabase | None:

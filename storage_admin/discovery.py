@@ -15,7 +15,6 @@ from storage_admin.errors import (
     AmbiguousTable,
     BadTableName,
     KindNeeded,
-    NameTooLong,
     NoSuchTable,
     NoTablesFound,
     NotASessionTable,
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     Planner = Callable[[TableName, LiveTable | None, tuple[str, ...], Collection[TableName]], Plan]
 
 NAMES_TRIED = 3
+SHOWN = 3
 
 
 class Finder:
@@ -54,21 +54,22 @@ class Finder:
         self.notes: list[str] = []
 
     def survey(
-        self, refs: Sequence[TableRef], *, to: int | None = None, details: bool = False
+        self, refs: Sequence[TableRef] | None, *, to: int | None = None, details: bool = False
     ) -> tuple[tuple[Plan, ...], tuple[str, ...]]:
-        """The plans of the named tables, or of all that are found, and notes about them.
+        """The plans of the named tables, or, with None, of all that are found, and notes about them.
 
         Raises:
             NoTablesFound, NoSuchTable, NotATable, NotASessionTable, KindNeeded, AmbiguousTable, UnknownVersion
         """
         to = self.catalog.head if to is None else self.catalog.version(to).number
-        names = {ref.name for ref in refs} | {history.REVISIONS}
+        everything = refs is None
+        names = {ref.name for ref in refs or ()} | {history.REVISIONS}
         # A named table may have a schema of its own; --schema is only where to look for the others.
-        found = self._find(names, None if refs else self.schema, by_shape=not refs, details=details)
+        found = self._find(names, self.schema if everything else None, by_shape=everything, details=details)
         logs = [live.name.schema for live in found if live.name.name == history.REVISIONS]
         found = [live for live in found if live.name.name != history.REVISIONS]
         recorded = self._recorded(logs)
-        chosen = self._named(refs, found) if refs else self._discovered(found)
+        chosen = self._discovered(found) if refs is None else self._named(refs, found)
         make = self._planner(recorded, to)
         plans = tuple(make(name, live, kinds, ()) for name, (live, kinds) in chosen.items())
         return self._with_free_names(plans, make), self._all_notes(plans, details=details)
@@ -116,7 +117,8 @@ class Finder:
                 raise
             # A log that we may not read, or that is somebody else's table: we go by the shape, as everywhere else.
             self.notes.append(
-                f"{history.REVISIONS} cannot be read ({driver_message(error)}); going by the shapes alone"
+                f"{history.REVISIONS} cannot be read ({driver_message(error)}); going by the shapes alone, so a table "
+                "that a newer storage-admin upgraded is not told from others"
             )
             return {}
 
@@ -139,9 +141,11 @@ class Finder:
     def _named(self, refs: Iterable[TableRef], found: Sequence[LiveTable]) -> Chosen:
         merged: dict[TableName, TableRef] = {}
         for ref in refs:
-            if ref.schema not in (None, "main") and not self.dialect.has_schemas:
-                problem = f"{self.dialect.title} has no schemas; a name with a dot is written '{quoted(str(ref))}'"
-                raise BadTableName(text=str(ref), problem=problem)
+            check_schema(ref, self.dialect)
+            if self.dialect.fold(ref.name) == history.REVISIONS:
+                raise BadTableName(
+                    text=str(ref), problem="that is our own log of upgrades; `storage-admin history` shows it"
+                )
             name = next((live.name for live in found if self.names(ref, live.name)), None) or self._new_name(ref)
             known = merged.get(name, ref)
             merged[name] = msgspec.structs.replace(ref, kinds=tuple(dict.fromkeys((*known.kinds, *ref.kinds))))
@@ -168,11 +172,16 @@ class Finder:
     def _kinds(self, ref: TableRef, live: LiveTable) -> tuple[str, ...]:
         identity = self._identity(live)
         if identity.kinds:
-            return with_named(identity, ref.kinds, self.catalog)
+            kinds = with_named(identity, ref.kinds, self.catalog)
+            if added := [kind for kind in kinds if kind not in identity.kinds]:
+                held = " and ".join(identity.kinds)
+                self.notes.append(f"{live.name} holds {held}; {' and '.join(added)} is added because you named it")
+            return kinds
         like = identity.resemblance
         if like is None or not like.near:
-            facts = {"kind": like.kind, "version": like.version, "missing": ", ".join(like.missing)} if like else {}
-            raise NotASessionTable(database=self.shown, table=live.name, **facts)
+            missing = ", ".join(like.missing[:SHOWN]) if like else "everything"
+            more = f" and {len(like.missing) - SHOWN} more" if like and len(like.missing) > SHOWN else ""
+            raise NotASessionTable(table=live.name, kind=like.kind if like else "any kind", missing=missing + more)
         if not ref.kinds:
             reason = f"has all columns of {like.kind} in version {like.version} but {like.missing[0]}"
             raise KindNeeded(table=str(live.name), reason=reason, kinds=like.kind)
@@ -186,10 +195,6 @@ class Finder:
         name = self._new_name(ref)
         if not ref.kinds:
             raise NoSuchTable(database=self.shown, table=ref, kinds="KIND", suggestion=self._suggestion(ref))
-        for part in (name.schema, name.name):
-            limit = self.dialect.name_limit
-            if part is not None and limit is not None and len(part.encode()) > limit:
-                raise NameTooLong(database=self.shown, name=part, length=len(part.encode()), limit=limit)
         return name
 
     def _suggestion(self, ref: TableRef) -> str:
@@ -250,7 +255,21 @@ class Finder:
     def _behind_its_record(self, plan: Plan) -> bool:
         if plan.recorded is None or plan.live is None or plan.status in (Status.AHEAD, Status.CURRENT):
             return False
-        return not difference(plan.live.shape, plan.kinds, self.catalog, self.dialect, plan.recorded).nothing_missing
+        kinds = self._identity(plan.live).kinds  # those that the user adds now were not promised
+        if not kinds or self.catalog.first_version(kinds) > plan.recorded:
+            return False
+        return not difference(plan.live.shape, kinds, self.catalog, self.dialect, plan.recorded).nothing_missing
+
+
+def check_schema(ref: TableRef, dialect: Dialect) -> None:
+    """Refuse a schema where there are none.
+
+    Raises:
+        BadTableName
+    """
+    if ref.schema not in (None, "main") and not dialect.has_schemas:
+        problem = f"{dialect.title} has no schemas; a name with a dot is written '{quoted(str(ref))}'"
+        raise BadTableName(text=str(ref), problem=problem)
 
 
 def _near_miss(name: TableName, identity: Identity) -> str:

@@ -106,6 +106,12 @@ class QueryFailed(DatabaseError):
     """{database} answered: {problem}. {advice}"""
 
 
+class DatabaseBusy(QueryFailed):
+    """{database}: {problem}. {advice}"""
+
+    exit_code = 5
+
+
 class CannotConnect(DatabaseError):
     """Cannot connect to {database}: {problem}. {advice}"""
 
@@ -127,7 +133,7 @@ class NoTablesFound(DatabaseError):
 
 
 class NoSuchTable(DatabaseError):
-    """There is no table {table} in {database}.{suggestion} To create it, name its kind: {table}={kinds}"""
+    """There is no table {table} in {database}.{suggestion} To create it: storage-admin upgrade {table}={kinds}"""
 
 
 class NotATable(DatabaseError):
@@ -135,8 +141,8 @@ class NotATable(DatabaseError):
 
 
 class NotASessionTable(DatabaseError):
-    """{table} is not a session table: compared with {kind} (version {version}) it lacks {missing}. storage-admin
-    never turns somebody else's table into one.
+    """{table} is not a session table: to hold {kind} it lacks {missing}. storage-admin never turns somebody else's
+    table into one.
     """
 
 

@@ -19,7 +19,7 @@ def command(tables: tuple[str, ...], db_url: str | None, schema: str | None, out
     from storage_admin.cli import output as out
 
     admin = open_admin(db_url, schema)
-    survey = admin.check(tables)
+    survey = admin.check(tables or None)
     if output != "table":
         from storage_admin.cli.documents import survey_document
         from storage_admin.dialects import dialect_named

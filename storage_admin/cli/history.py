@@ -25,7 +25,7 @@ def command(table: str | None, db_url: str | None, schema: str | None, output: s
             f"{r.applied_at:%Y-%m-%d %H:%M:%S} UTC" if r.applied_at else "",
             str(r.table),
             ", ".join(r.kinds),
-            f"{'-' if r.from_version is None else r.from_version} -> {r.to_version}",
+            out.steps_text(r.from_version, r.to_version),
             "baseline" if r.baseline else "",
             len(r.statements),
             f"{r.duration_ms} ms",
@@ -34,6 +34,6 @@ def command(table: str | None, db_url: str | None, schema: str | None, output: s
         for r in revisions
     ]
     if rows:
-        headers = ("When", "Table", "Kinds", "Version", "", "Statements", "Time", "By storage-admin")
+        headers = ("When", "Table", "Kinds", "Version", "Note", "Statements", "Time", "By storage-admin")
         out.show_table(headers, rows, right=("Statements", "Time"))
     out.say(out.count_text(len(rows), "revision") if rows else "No upgrade was recorded here yet.")

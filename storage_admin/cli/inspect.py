@@ -30,7 +30,7 @@ def command(tables: tuple[str, ...], db_url: str | None, schema: str | None, out
     from storage_admin.dialects import dialect_named
 
     admin = open_admin(db_url, schema)
-    survey = admin.inspect(tables)
+    survey = admin.inspect(tables or None)
     if output == "table":
         show(survey, admin.catalog)
     else:
@@ -71,6 +71,10 @@ def _kept(plans: Iterable[Plan]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for plan in plans:
         for extra in plan.extras:
-            name = extra.column.name if isinstance(extra, ExtraColumn) else f"index on {', '.join(extra.columns)}"
+            name = (
+                f"column {extra.column.name}"
+                if isinstance(extra, ExtraColumn)
+                else f"index on {', '.join(extra.columns)}"
+            )
             found.setdefault(f"{name} (retired)" if extra.retired else name, []).append(str(plan.table))
     return found

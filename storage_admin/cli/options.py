@@ -20,6 +20,8 @@ URL_VARIABLES = ("STORAGE_ADMIN_DB_URL", "DATABASE_URL")
 CONFIG_FILES = ("pyproject.toml", "storage-admin.toml")
 CONFIG_KEYS = ("db-url", "schema")
 
+SCHEMA_HELP = "Where to look for tables and to create them; a TABLE with a schema of its own beats it."
+
 _state: dict[str, Any] = {"debug": False, "urls": set()}
 
 
@@ -53,7 +55,11 @@ to_option = click.option("--to", type=int, metavar="N", help="The version to go 
 def database_options(command: Command) -> Command:
     """--db-url and --schema, as every command has them that reaches a database."""
     url = click.option("--db-url", metavar="URL", help="postgresql://user:password@host/database or sqlite:///file.db")
-    schema = click.option("--schema", metavar="NAME", help="Look only into this schema; create tables here.")
+    schema = click.option(
+        "--schema",
+        metavar="NAME",
+        help=SCHEMA_HELP,
+    )
     return url(schema(debug_option(command)))
 
 
@@ -74,7 +80,7 @@ def open_admin(db_url: str | None, schema: str | None) -> StorageAdmin:
         NoDatabaseURL, BadDatabaseURL, UnsupportedDatabase
     """
     from storage_admin.admin import StorageAdmin
-    from storage_admin.errors import NoDatabaseURL
+    from storage_admin.errors import BadDatabaseURL, NoDatabaseURL
 
     # An empty --db-url is a variable that was never set: no reason to take another database than the one meant.
     url = db_url
@@ -83,6 +89,8 @@ def open_admin(db_url: str | None, schema: str | None) -> StorageAdmin:
     if not url:
         raise NoDatabaseURL
     _state["urls"].add(url)
+    if url.partition("://")[2] in ("", "/", "/:memory:") and url.startswith("sqlite"):
+        raise BadDatabaseURL(problem="a path is missing after sqlite:///")
     return StorageAdmin(url, schema=schema or _configured("schema"), catalog=catalog())
 
 

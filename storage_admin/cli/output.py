@@ -66,13 +66,19 @@ def status_text(status: str) -> str:
 
 def version_text(plan: c.Plan, catalog: Catalog) -> str:
     """``4 (agno 0.0.2)``, or a dash."""
-    return f"{plan.version} ({catalog.version(plan.version).released})" if plan.version is not None else "-"
+    return f"{plan.version} ({catalog.version(plan.version).released})" if plan.version is not None else "none"
+
+
+def steps_text(old: int | None, new: int | None) -> str:
+    """``4 -> 10``, ``none -> 10``, or one version where nothing happened."""
+    start = "none" if old is None else str(old)
+    return start if old == new else f"{start} -> {new}"
 
 
 def pending_text(plan: c.Plan) -> str:
     """What is to be done with a table, in a few words, or what blocks it."""
     if plan.status is c.Status.DRIFTED:
-        return f"nothing before {count_text(len(plan.drifts), 'drift')} below"
+        return "nothing: mend the drift below first"
     if plan.status is c.Status.AHEAD:
         return f"recorded at version {plan.recorded} by a newer storage-admin"
     return changes_text(plan.changes)

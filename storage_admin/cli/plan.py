@@ -47,7 +47,7 @@ def command(
     if sql and output != "table":
         raise click.UsageError("--sql prints SQL; leave out -o.")
     admin = open_admin(db_url, schema)
-    survey = admin.plan(tables, to=to)
+    survey = admin.plan(tables or None, to=to)
     show(admin, survey, output="sql" if sql else output)
     return exit_code(survey)
 
@@ -90,8 +90,9 @@ def show(admin: StorageAdmin, survey: Survey, *, output: str) -> None:
 def _offline(tables: tuple[str, ...], dialect: str, start: int, to: int | None, schema: str | None) -> str:
     from storage_admin.compare import plan_between
     from storage_admin.dialects import dialect_named
+    from storage_admin.discovery import check_schema
     from storage_admin.errors import KindNeeded
-    from storage_admin.naming import parse_table
+    from storage_admin.naming import TableRef, parse_table
     from storage_admin.render import script
     from storage_admin.schema import TableName
 
@@ -99,6 +100,7 @@ def _offline(tables: tuple[str, ...], dialect: str, start: int, to: int | None, 
     plans = []
     for text in tables:
         ref = parse_table(text, versions)
+        check_schema(TableRef(ref.name, ref.schema or schema), record)
         if not ref.kinds:
             raise KindNeeded(table=ref, reason="is planned without a database", kinds="KIND")
         name = TableName((ref.schema or schema or record.default_schema) if record.has_schemas else None, ref.name)

@@ -52,12 +52,12 @@ def command(
 
     admin = open_admin(db_url, schema)
     if dry_run:
-        survey = admin.plan(tables, to=to)
+        survey = admin.plan(tables or None, to=to)
         plan_command.show(admin, survey, output=output)
         say("Nothing was changed.")
         return plan_command.exit_code(survey)
     try:
-        show(admin.upgrade(tables, to=to, patience=Patience(lock_timeout, wait)), output)
+        show(admin.upgrade(tables or None, to=to, patience=Patience(lock_timeout, wait)), output)
     except UpgradeFailed as error:
         show(error.report, output)
         raise
@@ -77,7 +77,7 @@ def show(report: UpgradeReport, output: str) -> None:
                 str(o.plan.table),
                 ", ".join(o.plan.kinds),
                 out.status_text(result_of(o)),
-                f"{'-' if o.plan.version is None else o.plan.version} -> {o.plan.target_version}",
+                out.steps_text(o.plan.version, o.plan.version if o.error else o.plan.target_version),
                 "" if o.error else out.changes_text(o.plan.changes),
                 "" if o.error else f"{o.seconds * 1000:.0f} ms",
             )

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,33 @@ def test_a_url_that_cannot_be_read(call: Call, url: str) -> None:
     refused(call("check", "--db-url", url), 64, "The database URL cannot be read", "postgresql://user:password@host")
 
 
-def test_an_empty_url_is_not_another_database(call: Call, sqlite: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:"])
+def test_a_database_that_would_be_gone_at_once(call: Call, url: str) -> None:
+    refused(call("upgrade", "x=agent", "--db-url", url), 64, "a path is missing")
+
+
+def test_a_schema_without_a_database_where_there_are_none(call: Call) -> None:
+    offline = ["plan", "--sql", "--dialect", "sqlite"]
+    refused(call(*offline, "a.b=agent"), 64, "SQLite has no schemas")
+    refused(call(*offline, "--schema", "a", "b=agent"), 64, "SQLite has no schemas")
+    refused(call("plan", "--sql", "--dialect", "postgresql", f"{'x' * 70}=agent"), 1, "has 70 bytes")
+
+
+def test_a_history_of_a_table_that_is_not_there(call: Call, sqlite: Database) -> None:
+    sqlite.admin().upgrade(["sessions=agent"])
+    refused(
+        call("history", "session", "--db-url", sqlite.url), 1, "There is no table session", "Did you mean sessions?"
+    )
+
+
+def test_a_file_that_another_process_keeps_to_itself(call: Call, sqlite: Database) -> None:
+    sqlite.admin().upgrade(["sessions=agent"], to=4)
+    with closing(sqlite3.connect(sqlite.dsn, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        refused(call("upgrade", "--wait", "0", "--db-url", sqlite.url), 5, "database is locked", "try again later")
+
+
+def test_an_empty_url_is_not_another_one(call: Call, sqlite: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", sqlite.url)
     refused(call("check", "--db-url", ""), 64, "No database named")
 

@@ -226,7 +226,7 @@ def test_a_partitioned_table_is_upgraded_with_its_partitions(postgres: Database)
 def test_somebody_elses_table_is_not_turned_into_ours_even_when_named(database: Database) -> None:
     name = database.table("web_sessions")
     database.run(f"CREATE TABLE {name} (session_id VARCHAR PRIMARY KEY, data TEXT)")
-    with pytest.raises(NotASessionTable, match="is not a session table: compared with"):
+    with pytest.raises(NotASessionTable, match="is not a session table: to hold"):
         database.admin().upgrade([f"{name}=agent"])
 
 
@@ -263,6 +263,27 @@ def test_a_broken_view_and_a_virtual_table_do_not_disturb_sqlite(sqlite: Databas
     assert [str(plan.table) for plan in sqlite.admin().inspect().plans] == [name]
     with pytest.raises(NotATable, match="v is a view"):
         sqlite.admin().upgrade(["v"])
+
+
+def test_an_empty_list_of_tables_means_none_of_them(database: Database) -> None:
+    old_agents(database)
+    assert database.admin().upgrade([]).outcomes == ()
+    assert database.admin().check([]).plans == ()
+    assert database.admin().check().status is Status.OUTDATED
+
+
+def test_our_own_log_is_no_table_of_sessions(database: Database) -> None:
+    database.admin().upgrade([f"{database.table('sessions')}=agent"])
+    with pytest.raises(BadTableName, match="our own log"):
+        database.admin().upgrade([f"{database.table(REVISIONS)}=agent"])
+
+
+def test_a_kind_is_added_to_a_table_that_was_recorded_before_the_kind_was_there(database: Database) -> None:
+    name = old_agents(database)
+    database.admin().upgrade(to=5)
+    survey = database.admin().plan([f"{name}=team"])
+    assert survey.plans[0].kinds == ("agent", "team")
+    assert survey.notes == (f"{name} holds agent; team is added because you named it",)
 
 
 # --- executing ---------------------------------------------------------------------------------------------
@@ -381,7 +402,7 @@ def test_a_table_that_is_dropped_meanwhile_is_not_made_again(database: Database)
     engine = sa.create_engine(database.url.replace("postgresql:", "postgresql+psycopg:"))
     with connected(engine) as connection:
         finder = Finder(connection, dialect_of(engine), database.admin().catalog, None, "test")
-        [plan], _ = finder.survey(())
+        [plan], _ = finder.survey(None)
         database.run(f"DROP TABLE {name}")
         with pytest.raises(TableGone, match="is gone"):
             finder.again(plan)
