@@ -54,9 +54,10 @@ def stored(database: Database, shape: Shape) -> list[tuple[Any, ...]]:
     return database.run(f"SELECT {columns} FROM {database.table(shape.name)} ORDER BY session_id")
 
 
-def argument(database: Database, shape: Shape) -> list[str]:
+def argument(database: Database, shape: Shape) -> list[str] | None:
+    """The table with its kind where that must be said; else whatever is found."""
     kind = AMBIGUOUS.get(shape.id)
-    return [f"{database.table(shape.name)}={kind}"] if kind else []
+    return [f"{database.table(shape.name)}={kind}"] if kind else None
 
 
 @every_shape
