@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from storage_admin.catalog import Catalog
+    from storage_admin.compare import Resemblance
     from storage_admin.dialects import Dialect
     from storage_admin.naming import TableRef
     from storage_admin.schema import LiveTable
@@ -131,7 +132,7 @@ class Finder:
             if identity.kinds:
                 chosen[live.name] = (live, identity.kinds)
             elif identity.resemblance and identity.resemblance.near:
-                self.notes.append(_near_miss(live.name, identity))
+                self.notes.append(_near_miss(live.name, identity.resemblance))
         if not chosen:
             where = f", schema {self.schema}" if self.schema else ""
             hint = "".join(f" {note}." for note in self.notes)
@@ -272,9 +273,7 @@ def check_schema(ref: TableRef, dialect: Dialect) -> None:
         raise BadTableName(text=str(ref), problem=problem)
 
 
-def _near_miss(name: TableName, identity: Identity) -> str:
-    like = identity.resemblance
-    assert like is not None  # noqa: S101 - the caller has looked
+def _near_miss(name: TableName, like: Resemblance) -> str:
     return (
         f"{name} looks like a table for {like.kind}, but has no column {like.missing[0]}; if it is one, name it: "
         f"{name}={like.kind}"

@@ -1,0 +1,24 @@
+"""Tables to start from, and what the database says of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from storage_admin.history import REVISIONS
+from tests.conftest import Database
+
+
+def old_agents(database: Database, name: str = "sessions", version: int = 4) -> str:
+    """An agent table as a version made it, without a log; returns how it is named."""
+    database.admin().upgrade([f"{database.table(name)}=agent"], to=version)
+    database.run(f"DROP TABLE {database.table(REVISIONS)}")
+    return database.table(name)
+
+
+def definition(database: Database) -> list[tuple[Any, ...]]:
+    if database.dialect.has_schemas:
+        return database.run(
+            "SELECT attrelid::regclass::text, attname, atttypid FROM pg_attribute JOIN pg_class c ON c.oid = attrelid "
+            "JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname IN ('ai', 'public') ORDER BY 1, 2"
+        )
+    return database.run("SELECT name, sql FROM sqlite_master ORDER BY 1")
