@@ -9,26 +9,10 @@ import pytest
 
 from storage_admin import Status
 from storage_admin.catalog import Catalog
-from tests.compat.wheels import run_client
+from tests.compat.wheels import NEWEST, RELEASES, run_client
 from tests.conftest import Database
 from tests.oracle import differences
 
-NEWEST = "agno==1.8.4"
-RELEASES = [
-    "phidata==2.5.0",
-    "phidata==2.5.34",
-    "phidata==2.7.10",
-    "agno==0.1.7",
-    "agno==1.0.0",
-    "agno==1.1.10",
-    "agno==1.1.11",
-    "agno==1.1.13",
-    "agno==1.1.17",
-    "agno==1.2.0",
-    "agno==1.7.4",
-    "agno==1.7.6",
-    NEWEST,
-]
 ONE_CLASS = RELEASES[RELEASES.index("agno==1.1.11") :]
 HEAD_OF_AGNO_1_8_4 = 10
 

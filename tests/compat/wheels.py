@@ -1,4 +1,7 @@
-"""The released wheels of phidata and Agno, from PyPI, each on the path of a process of its own."""
+"""The released wheels of phidata and Agno, from PyPI, each on the path of a process of its own.
+
+`python -m tests.compat.wheels` fetches them all; a test fetches what it lacks.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,23 @@ from typing import Any
 
 CACHE = Path(__file__).parents[2] / ".cache" / "wheels"
 CLIENT = Path(__file__).with_name("client.py")
+
+NEWEST = "agno==1.8.4"
+RELEASES = [
+    "phidata==2.5.0",
+    "phidata==2.5.34",
+    "phidata==2.7.10",
+    "agno==0.1.7",
+    "agno==1.0.0",
+    "agno==1.1.10",
+    "agno==1.1.11",
+    "agno==1.1.13",
+    "agno==1.1.17",
+    "agno==1.2.0",
+    "agno==1.7.4",
+    "agno==1.7.6",
+    NEWEST,
+]
 
 
 def wheel(release: str) -> Path:
@@ -42,3 +62,8 @@ def run_client(release: str, jobs: list[dict[str, Any]], home: Path) -> list[Any
     assert done.returncode == 0, f"{release}: {done.stderr[-3000:]}"
     answers: list[Any] = json.loads(done.stdout.rpartition("\n=== answers\n")[2])
     return answers
+
+
+if __name__ == "__main__":
+    for each in RELEASES:
+        wheel(each)
