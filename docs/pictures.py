@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
@@ -19,7 +20,7 @@ IMAGES = Path(__file__).parent / "images"
 
 def draw(name: str, commands: list[list[str]], folder: Path) -> None:
     """Run some commands; write what they print, in colour, as docs/images/NAME.svg."""
-    console = Console(record=True, width=150, file=Path(os.devnull).open("w"))  # noqa: SIM115 - as long as we run
+    console = Console(record=True, width=150, file=io.StringIO())
     for command in commands:
         console.print(Text(f"$ storage-admin {' '.join(command)} --db-url sqlite:///agents.db", style="bold"))
         program = [sys.executable, "-m", "storage_admin", *command, "--db-url", "sqlite:///agents.db"]

@@ -6,7 +6,7 @@ error. ``exit_code`` is what the command line ends with.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class StorageAdminError(Exception):
     """storage-admin could not do what was asked."""
 
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
 
     def __init__(self, **facts: object) -> None:
         self.facts = facts
@@ -211,4 +211,4 @@ class UpgradeFailed(StorageAdminError):
         super().__init__(summary=summary, failures=failures, report=report)
         # One kind of failure keeps its own code; among several tables a plain error means "some failed".
         if len(codes) == 1 and (codes != {1} or len(report.outcomes) == 1):
-            self.exit_code = codes.pop()  # type: ignore[misc] # of this one error
+            self.exit_code = codes.pop()

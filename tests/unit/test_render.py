@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 
 from storage_admin.catalog import Catalog
-from storage_admin.changes import AddColumn, CreateIndex, Plan, RebuildIndex, SetDefault, Status
+from storage_admin.changes import AddColumn, Change, CreateIndex, Plan, RebuildIndex, SetDefault, Status
 from storage_admin.compare import plan_new
 from storage_admin.dialects import POSTGRES, SQLITE
 from storage_admin.render import COMPILERS, render, script
@@ -13,8 +13,8 @@ from storage_admin.schema import Column, ColumnType, Index, TableName
 from tests.shapes import ODD_NAMES
 
 
-def plan(table: TableName, *changes: object) -> Plan:
-    return Plan(table, ("agent",), Status.OUTDATED, 4, 10, changes)  # type: ignore[arg-type]
+def plan(table: TableName, *changes: Change) -> Plan:
+    return Plan(table, ("agent",), Status.OUTDATED, 4, 10, changes)
 
 
 def test_each_change_has_its_statement_on_postgresql() -> None:
