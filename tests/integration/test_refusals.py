@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import sqlalchemy as sa
 
 from storage_admin import Status, UpgradeFailed
 from storage_admin.catalog import Catalog
+from storage_admin.database import connected, dialect_of
+from storage_admin.discovery import Finder
 from storage_admin.errors import (
     AmbiguousTable,
     BadTableName,
@@ -14,8 +17,11 @@ from storage_admin.errors import (
     NoTablesFound,
     NotASessionTable,
     NotATable,
+    SchemaDrifted,
 )
+from storage_admin.executor import apply
 from storage_admin.history import REVISIONS
+from storage_admin.locking import Patience
 from tests.conftest import Database
 from tests.integration.tables import definition, old_agents
 from tests.shapes import released_shapes
@@ -172,3 +178,16 @@ def test_a_kind_is_added_to_a_table_that_was_recorded_before_the_kind_was_there(
     survey = database.admin().plan([f"{name}=team"])
     assert survey.plans[0].kinds == ("agent", "team")
     assert survey.notes == (f"{name} holds agent; team is added because you named it",)
+
+
+def test_drift_that_appears_after_the_first_look_is_refused_inside_the_lock(database: Database) -> None:
+    name = old_agents(database)
+    engine = sa.create_engine(database.url.replace("postgresql:", "postgresql+psycopg:"))
+    with connected(engine) as connection:
+        finder = Finder(connection, dialect_of(engine), database.admin().catalog, None, "test")
+        [plan], _ = finder.survey(None)
+        database.run(f"DROP TABLE {name}")
+        database.run(DRIFTED[database.dialect.name])
+        with pytest.raises(SchemaDrifted, match="the primary key"):
+            apply(connection, finder.dialect, plan, lambda: finder.again(plan), Patience(), "test")
+    engine.dispose()
