@@ -11,10 +11,12 @@ if TYPE_CHECKING:
     from storage_admin.admin import DatabaseInfo, Outcome, StorageAdmin, Survey, UpgradeReport
     from storage_admin.catalog import Catalog, load_catalog
     from storage_admin.changes import Plan, Status
-    from storage_admin.errors import StorageAdminError, UpgradeFailed
+    from storage_admin.errors import SchemaOutdated, SessionOwnedByAnother, StorageAdminError, UpgradeFailed
     from storage_admin.history import Revision
+    from storage_admin.integrations.agno import upgrade_schema
     from storage_admin.locking import Patience
     from storage_admin.naming import TableRef
+    from storage_admin.storage import PostgresStorage, SqliteStorage
 
 __all__ = [
     "Catalog",
@@ -22,7 +24,11 @@ __all__ = [
     "Outcome",
     "Patience",
     "Plan",
+    "PostgresStorage",
     "Revision",
+    "SchemaOutdated",
+    "SessionOwnedByAnother",
+    "SqliteStorage",
     "Status",
     "StorageAdmin",
     "StorageAdminError",
@@ -32,6 +38,7 @@ __all__ = [
     "UpgradeReport",
     "__version__",
     "load_catalog",
+    "upgrade_schema",
 ]
 
 # The command line imports this package before it knows what to do; `--help` must not pay for SQLAlchemy.
@@ -39,10 +46,12 @@ _HOMES = {
     "admin": ("DatabaseInfo", "Outcome", "StorageAdmin", "Survey", "UpgradeReport"),
     "catalog": ("Catalog", "load_catalog"),
     "changes": ("Plan", "Status"),
-    "errors": ("StorageAdminError", "UpgradeFailed"),
+    "errors": ("SchemaOutdated", "SessionOwnedByAnother", "StorageAdminError", "UpgradeFailed"),
     "history": ("Revision",),
+    "integrations.agno": ("upgrade_schema",),
     "locking": ("Patience",),
     "naming": ("TableRef",),
+    "storage": ("PostgresStorage", "SqliteStorage"),
 }
 
 

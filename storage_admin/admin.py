@@ -132,11 +132,17 @@ class StorageAdmin:
         return self._survey(tables)
 
     def upgrade(
-        self, tables: Iterable[str | TableRef] | None = None, *, to: int | None = None, patience: Patience | None = None
+        self,
+        tables: Iterable[str | TableRef] | None = None,
+        *,
+        to: int | None = None,
+        patience: Patience | None = None,
+        index_limit: int | None = None,
     ) -> UpgradeReport:
         """Upgrade the named tables, or all that are outdated; create a missing one that is named with its kinds.
 
-        One transaction per table. A table that cannot be upgraded does not stop the others.
+        One transaction per table. A table that cannot be upgraded does not stop the others. With ``index_limit`` an
+        index that is missing on a table of more rows is not built, but reported in ``plan.deferred``.
 
         Raises:
             UpgradeFailed: at least one table could not be upgraded; ``report`` says what became of each.
@@ -145,7 +151,7 @@ class StorageAdmin:
         refs = self._refs(tables)
         engine = self._open(writable=True)
         with connected(engine) as connection:
-            finder = self._finder(engine, connection)
+            finder = self._finder(engine, connection, index_limit)
             plans, notes = finder.survey(refs, to=to)
             unrecorded: list[str] = []
             outcomes = tuple(
@@ -207,11 +213,12 @@ class StorageAdmin:
             return self._engine
         return make_engine(self._url, writable=writable, create=self._create and writable)
 
-    def _finder(self, engine: Engine, connection: Connection) -> Finder:
+    def _finder(self, engine: Engine, connection: Connection, index_limit: int | None = None) -> Finder:
         dialect = dialect_of(engine)
         if self.schema not in (None, "main") and not dialect.has_schemas:
             raise NoSchemas(title=dialect.title, schema=self.schema)
-        return Finder(connection, dialect, self.catalog, self.schema, displayed_url(self._url))
+        shown = displayed_url(self._url)
+        return Finder(connection, dialect, self.catalog, self.schema, shown, index_limit=index_limit)
 
     def _info(self, engine: Engine, connection: Connection) -> DatabaseInfo:
         version = ".".join(str(part) for part in connection.dialect.server_version_info or ())

@@ -166,7 +166,8 @@ class Plan(msgspec.Struct, frozen=True):
 
     ``version`` is None for a table that is missing or fulfils no version; ``recorded`` is the version that the
     newest revision names, None where there is none. ``alternatives`` are kinds that the same shape could hold.
-    ``live`` is None for a missing table.
+    ``live`` is None for a missing table. ``deferred`` are index builds that were asked to be left for later, on a table
+    that is large.
     """
 
     table: TableName
@@ -180,6 +181,7 @@ class Plan(msgspec.Struct, frozen=True):
     alternatives: tuple[str, ...] = ()
     recorded: int | None = None
     live: LiveTable | None = None
+    deferred: tuple[Change, ...] = ()
 
     @property
     def runnable(self) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from sqlalchemy import create_engine, exc, make_url
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from storage_admin.dialects import DIALECTS
 from storage_admin.errors import (
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 MASK = "***"
 WORD = 6
+BUSY_SECONDS = 30
 SECRET_QUERY = re.compile(r"password|secret|token|passfile|sslkey", re.IGNORECASE)
 
 # What people write, and the driver that we bring.
@@ -126,16 +127,43 @@ def make_engine(url: URL, *, writable: bool = False, create: bool = False) -> En
     """
     if url.get_backend_name() == "sqlite":
         return _sqlite_engine(url, writable=writable, create=create)
+    return _server_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+
+
+def pooled_engine(url: URL) -> Engine:
+    """An engine for an application that stays: a pool of connections, and transactions as usual.
+
+    A SQLite file is made if it is not there; a database in memory is one connection, which threads take in turn.
+
+    Raises:
+        UnsupportedDatabase: the driver that the URL names is not installed.
+    """
+    if url.get_backend_name() != "sqlite":
+        return _server_engine(url)
+    arguments: dict[str, Any] = {"timeout": BUSY_SECONDS}
+    if not in_memory(url):
+        return create_engine(url, connect_args=arguments, hide_parameters=True)
+    arguments["check_same_thread"] = False
+    return create_engine(
+        url, connect_args=arguments, hide_parameters=True, poolclass=QueuePool, pool_size=1, max_overflow=0
+    )
+
+
+def in_memory(url: URL) -> bool:
+    """Whether a URL names a SQLite database that ends with its connection."""
+    return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
+
+
+def _server_engine(url: URL, **options: Any) -> Engine:
     ours = {"application_name": "storage-admin", "connect_timeout": 10}
     arguments: dict[str, Any] = {key: value for key, value in ours.items() if key not in url.query}
-    options: dict[str, Any] = {"connect_args": arguments}
     if url.get_driver_name() == "psycopg":
         # No prepared statements: behind a transaction pooler they meet those of other clients. No look-up of a type
         # that we never read: it costs three round trips.
         arguments["prepare_threshold"] = None
         options["use_native_hstore"] = False
     try:
-        return create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT", hide_parameters=True, **options)
+        return create_engine(url, connect_args=arguments, hide_parameters=True, **options)
     except (ModuleNotFoundError, exc.NoSuchModuleError):
         raise UnsupportedDatabase(name=url.drivername, supported="postgresql (psycopg), sqlite") from None
 
@@ -143,9 +171,9 @@ def make_engine(url: URL, *, writable: bool = False, create: bool = False) -> En
 def _sqlite_engine(url: URL, *, writable: bool, create: bool) -> Engine:
     import sqlite3
 
-    if url.database in (None, "", ":memory:"):
+    if in_memory(url):
         return create_engine(url, isolation_level="AUTOCOMMIT")
-    path = Path(url.database)
+    path = Path(url.database or "")
     if not path.exists() and not create:
         raise NoSuchFile(database=displayed_url(url), path=path)
     if path.is_dir():
@@ -222,6 +250,11 @@ def sql_state(error: exc.DBAPIError) -> str | None:
     """The SQLSTATE of an error of PostgreSQL, None where there is none."""
     state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
     return str(state) if state else None
+
+
+def says(error: exc.DBAPIError, states: frozenset[str], texts: frozenset[str]) -> bool:
+    """Whether an error has one of these SQLSTATEs, or one of these texts in its message."""
+    return sql_state(error) in states or any(text in driver_message(error) for text in texts)
 
 
 def driver_message(error: exc.DBAPIError) -> str:

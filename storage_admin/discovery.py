@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import exc
 
 from storage_admin import history, inspector
-from storage_admin.changes import CreateIndex, Plan, Status
+from storage_admin.changes import CreateIndex, Plan, RebuildIndex, Status
 from storage_admin.compare import Identity, compare, difference, identify, plan_new, with_named
 from storage_admin.database import driver_message
 from storage_admin.errors import (
@@ -42,17 +42,29 @@ SHOWN = 3
 
 
 class Finder:
-    """One look at one database. ``shown`` is how its URL is named in messages."""
+    """One look at one database. ``shown`` is how its URL is named in messages.
+
+    On a table of more than ``index_limit`` rows index builds are moved from the changes of a plan to what is deferred.
+    """
 
     def __init__(
-        self, connection: Connection, dialect: Dialect, catalog: Catalog, schema: str | None, shown: str
+        self,
+        connection: Connection,
+        dialect: Dialect,
+        catalog: Catalog,
+        schema: str | None,
+        shown: str,
+        *,
+        index_limit: int | None = None,
     ) -> None:
         self.connection = connection
         self.dialect = dialect
         self.catalog = catalog
         self.schema = schema
         self.shown = shown
+        self.index_limit = index_limit
         self.notes: list[str] = []
+        self._large: dict[TableName, bool] = {}
 
     def survey(
         self, refs: Sequence[TableRef] | None, *, to: int | None = None, details: bool = False
@@ -89,6 +101,24 @@ class Finder:
         recorded = {plan.table: plan.recorded} if plan.recorded is not None else {}
         make = self._planner(recorded, plan.target_version)
         return self._with_free_names((make(plan.table, live, kinds, ()),), make)[0]
+
+    def glance(self, ref: TableRef) -> Plan | None:
+        """The plan of one named table, to the head, without the log: one query where it is current.
+
+        None where there is no such table, or where neither its shape nor the reference says which kind it holds.
+
+        Raises:
+            AmbiguousTable, NotATable, NotASessionTable
+        """
+        found = inspector.find_tables(self.connection, self.dialect, names=[ref.name], schema=ref.schema)
+        try:
+            name, live, kinds = self._resolve(ref, found)
+        except (KindNeeded, NoSuchTable):
+            return None
+        if live is None:
+            return None
+        make = self._planner({}, self.catalog.head)
+        return self._with_free_names((make(name, live, kinds, ()),), make)[0]
 
     def log_schemas(self) -> tuple[str | None, ...]:
         """The schemas that hold a log of revisions."""
@@ -228,9 +258,23 @@ class Finder:
             for attempt in range(NAMES_TRIED)
         }
         taken = inspector.existing_names(self.connection, self.dialect, wanted) if wanted else frozenset()
-        if not taken:
-            return plans
-        return tuple(make(p.table, p.live, p.kinds, taken) if p.changes else p for p in plans)
+        if taken:
+            plans = tuple(make(p.table, p.live, p.kinds, taken) if p.changes else p for p in plans)
+        return plans if self.index_limit is None else tuple(map(self._without_long_builds, plans))
+
+    def _without_long_builds(self, plan: Plan) -> Plan:
+        builds = tuple(change for change in plan.changes if isinstance(change, (CreateIndex, RebuildIndex)))
+        if not builds or plan.live is None or not self._is_large(plan.table):
+            return plan
+        now = tuple(change for change in plan.changes if change not in builds)
+        return msgspec.structs.replace(plan, changes=now, deferred=builds)
+
+    def _is_large(self, table: TableName) -> bool:
+        # Asked once: between a first look and a second one the answer must not change.
+        if table not in self._large:
+            limit = self.index_limit or 0
+            self._large[table] = inspector.holds_more_than(self.connection, self.dialect, table, limit)
+        return self._large[table]
 
     # --- notes ---------------------------------------------------------------------------------------------
 

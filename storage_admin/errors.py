@@ -150,6 +150,49 @@ class NameTooLong(DatabaseError):
     """The name {name!r} has {length} bytes, and this database cuts names at {limit}. Choose a shorter one."""
 
 
+# --- sessions ----------------------------------------------------------------------------------------------
+
+
+class NoDatabase(UsageError, ValueError):
+    """{storage} needs {needed}."""
+
+
+class WrongDatabase(UsageError, ValueError):
+    """{storage} keeps sessions in {title}, and this is {found}. storage_admin has a class for each database."""
+
+
+class UnsupportedSchemaVersion(UsageError, ValueError):
+    """schema_version={version!r} does not exist: Agno knows 1 only. Versions of tables are seen to by
+    auto_upgrade_schema=True, or by storage.upgrade_schema().
+    """
+
+
+class NotAStorage(UsageError, TypeError):
+    """{found} {problem}, so there is no table to upgrade."""
+
+
+class NotASession(UsageError, TypeError):
+    """{found} is no session of an agent, a team or a workflow."""
+
+
+class SessionError(StorageAdminError):
+    """{table}, session {session_id!r}: {problem}"""
+
+
+class SessionOwnedByAnother(SessionError):
+    """{table}: the session {session_id!r} belongs to another user than {user_id!r}; nothing was written. Use a new
+    session id, or build the storage with allow_owner_change=True to hand sessions from one user to another.
+    """
+
+
+class NotStorable(SessionError):
+    """{table}, session {session_id!r}: {path} cannot be stored: {problem}; nothing was written."""
+
+
+class SessionUnreadable(SessionError):
+    """{table}, session {session_id!r}: {column} does not hold JSON: {problem}. Nothing was changed."""
+
+
 # --- one table could not be upgraded -----------------------------------------------------------------------
 
 
@@ -169,6 +212,13 @@ class SchemaAhead(TableError):
     """{table} was recorded at version {recorded} by a newer storage-admin. Upgrade yours; nothing was changed."""
 
     exit_code = 4
+
+
+class SchemaOutdated(TableError):
+    """{table} is outdated for {kind} sessions, and nothing was read or written; pending: {missing}. To upgrade it at
+    start-up, build the storage with auto_upgrade_schema=True; to do it once, call storage.upgrade_schema(), or run:
+    storage-admin upgrade {argument}
+    """
 
 
 class LockNotObtained(TableError):

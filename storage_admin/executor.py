@@ -6,7 +6,9 @@ import time
 from typing import TYPE_CHECKING
 
 import msgspec
+import sqlalchemy as sa
 from sqlalchemy import exc, inspect
+from sqlalchemy.schema import DropTable
 
 from storage_admin import history
 from storage_admin.changes import Status
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from storage_admin.changes import Plan
     from storage_admin.dialects import Dialect
+    from storage_admin.schema import TableName
 
 RACES = 3
 SHOWN = 120
@@ -76,6 +79,11 @@ def apply(
     raise LockNotObtained(table=str(plan.table), waited=f"{waited}; gave up after {patience.wait_seconds:g} s")
 
 
+def drop(connection: Connection, table: TableName) -> None:
+    """Drop a table, if it is there. No plan ever does; an application that says `storage.drop()` does."""
+    connection.execute(DropTable(sa.Table(table.name, sa.MetaData(), schema=table.schema), if_exists=True))
+
+
 def refuse(plan: Plan) -> None:
     """Raise the error of a plan that must not be run.
 
@@ -101,13 +109,14 @@ def _apply(connection: Connection, dialect: Dialect, replan: Callable[[], Plan],
     for statement in statements:
         _execute(connection, dialect, statement, plan)
     seconds = time.perf_counter() - started
-    if left := replan().changes:
-        raise UpgradeIncomplete(table=str(plan.table), pending=", ".join(map(str, left)))
+    after = replan()
+    if after.changes:
+        raise UpgradeIncomplete(table=str(plan.table), pending=", ".join(map(str, after.changes)))
     revision = history.Revision(
         table=plan.table,
         kinds=plan.kinds,
         from_version=plan.version,
-        to_version=plan.target_version,
+        to_version=after.version or 0 if after.deferred else plan.target_version,
         baseline=plan.live is not None,
         statements=statements,
         duration_ms=round(seconds * 1000),

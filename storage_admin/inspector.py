@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec.json import decode
-from sqlalchemy import func, select, table, text
+from sqlalchemy import func, literal, select, table, text
 
 from storage_admin.schema import LiveColumn, LiveIndex, LiveTable, Relation, Shape, TableName
 
@@ -104,6 +104,17 @@ def _measured(connection: Connection, tables: Iterable[LiveTable]) -> tuple[Live
         return msgspec.structs.replace(live, rows=rows, bytes=size)
 
     return tuple(measure(live) for live in tables)
+
+
+def holds_more_than(connection: Connection, dialect: Dialect, name: TableName, limit: int) -> bool:
+    """Whether a table has more than so many rows, by the planner's estimate where there is one, else by counting."""
+    if dialect.estimates_rows:
+        found = find_tables(connection, dialect, names=[name.name], schema=name.schema, details=True)
+        estimate = next((live.rows for live in found if live.name == name), None)
+        if estimate:  # 0 may be older than the rows
+            return estimate > limit
+    rows = select(literal(1)).select_from(table(name.name, schema=name.schema)).limit(limit + 1)
+    return (connection.scalar(select(func.count()).select_from(rows.subquery())) or 0) > limit
 
 
 def existing_names(connection: Connection, dialect: Dialect, names: Collection[str]) -> frozenset[TableName]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from storage_admin.database import driver_message, send, sql_state
+from storage_admin.database import says, send
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,4 +70,4 @@ def lock_key(table: TableName) -> int:
 
 def is_lock_timeout(error: exc.DBAPIError, dialect: Dialect) -> bool:
     """Whether an error only says that somebody else holds a lock, so that another attempt makes sense."""
-    return sql_state(error) in dialect.busy_states or any(text in driver_message(error) for text in dialect.busy_texts)
+    return says(error, dialect.busy_states, dialect.busy_texts)

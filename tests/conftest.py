@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+import sqlalchemy as sa
 from psycopg import sql
 from pytest_postgresql import factories
+from tabulate import tabulate
 
-from storage_admin import StorageAdmin
+from storage_admin import PostgresStorage, SqliteStorage, StorageAdmin
 from storage_admin.catalog import load_catalog
 from storage_admin.dialects import DIALECTS
+from tests.openai_server import openai_server
 from tests.servers import pg_ctl
 
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from storage_admin.dialects import Dialect
 
 os.environ["PG_CTL"] = pg_ctl()
+os.environ["AGNO_TELEMETRY"] = os.environ["AGNO_MONITOR"] = "false"
 for name in ("STORAGE_ADMIN_DB_URL", "DATABASE_URL", "STORAGE_ADMIN_VERSIONS", "NO_COLOR", "FORCE_COLOR"):
     os.environ.pop(name, None)
 
@@ -46,6 +50,7 @@ class Database:
     dialect: Dialect
     url: str
     dsn: str
+    engines: list[sa.Engine] = field(default_factory=list, repr=False)
 
     def run(self, statements: str, parameters: Any = None) -> list[tuple[Any, ...]]:
         if self.dialect.name == "sqlite":
@@ -63,6 +68,24 @@ class Database:
     def admin(self, **options: Any) -> StorageAdmin:
         return StorageAdmin(self.url, **options)
 
+    def storage(self, table: str = "sessions", **options: Any) -> PostgresStorage | SqliteStorage:
+        """A storage with an engine of its own, unless one is given."""
+        made = PostgresStorage if self.dialect.has_schemas else SqliteStorage
+        storage = made(table, **({"db_url": self.url} | options))
+        self.engines.append(storage.db_engine)
+        return storage
+
+    def engine(self) -> sa.Engine:
+        """An engine as an application makes it."""
+        engine = sa.create_engine(self.url.replace("postgresql:", "postgresql+psycopg:"))
+        self.engines.append(engine)
+        return engine
+
+    def close(self) -> None:
+        """Give back the connections of all engines."""
+        for engine in self.engines:
+            engine.dispose()
+
     def table(self, name: str) -> str:
         """How a table is written that a release made in its default schema."""
         return f"ai.{name}" if self.dialect.has_schemas else name
@@ -75,20 +98,21 @@ def postgres(postgresql_proc: Any) -> Iterator[Database]:
     dsn = f"host={server.host} port={server.port} user={server.user} dbname="
     with psycopg.connect(f"{dsn}postgres", autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        yield Database(
-            DIALECTS["postgresql"],
-            f"postgresql://{server.user}@{server.host}:{server.port}/{name}",
-            dsn + name,
-        )
+        url = f"postgresql://{server.user}@{server.host}:{server.port}/{name}"
+        database = Database(DIALECTS["postgresql"], url, dsn + name)
+        yield database
+        database.close()
         connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
         connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
 
 
 @pytest.fixture
-def sqlite(tmp_path: Path) -> Database:
+def sqlite(tmp_path: Path) -> Iterator[Database]:
     path = tmp_path / "sessions.db"
     path.touch()
-    return Database(DIALECTS["sqlite"], f"sqlite:///{path}", str(path))
+    database = Database(DIALECTS["sqlite"], f"sqlite:///{path}", str(path))
+    yield database
+    database.close()
 
 
 @pytest.fixture(params=["postgres", "sqlite"])
@@ -97,6 +121,36 @@ def database(request: pytest.FixtureRequest) -> Database:
     if fixture.dialect.has_schemas:
         fixture.run("CREATE SCHEMA IF NOT EXISTS ai")
     return fixture
+
+
+@pytest.fixture(scope="session")
+def openai() -> Iterator[str]:
+    """The base URL of a server that speaks as OpenAI's does."""
+    with openai_server() as url:
+        yield url
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--matrix", action="store_true", help="print the continuity matrix at the end")
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if not config.getoption("--matrix"):
+        return
+    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.getreports(outcome)]
+    lines = sorted(tuple(v) for report in reports for name, v in report.user_properties if name == "matrix")
+    headers = (
+        "Database",
+        "Table made by",
+        "Opened as",
+        "Mode",
+        "storage-admin",
+        "Agno 1.8.4, auto_upgrade_schema=True",
+    )
+    terminalreporter.write_line(tabulate(lines, headers))
+    for column, who in ((4, "storage-admin"), (5, "Agno 1.8.4")):
+        lossy = sum("LOST" in line[column] for line in lines)
+        terminalreporter.write_line(f"{who}: {lossy} of {len(lines)} conversations lost something")
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,12 @@ class Dialect(msgspec.Struct, frozen=True, eq=False):
 
     ``enter`` are the first statements inside a transaction, with ``{lock_timeout}`` (ms) and ``{key}``; one that
     returns a row must return true, else somebody else holds the lock. ``busy_states`` and ``busy_texts`` tell errors
-    that another attempt may overcome, ``raced_states`` those that mean that somebody else made the same thing first.
+    that another attempt may overcome, ``raced_states`` those that mean that somebody else made the same thing first,
+    ``stale_states`` and ``stale_texts`` those that mean that a table is not, or no longer, as it was thought to be.
+
+    ``home_schema`` finds the schema that an unqualified ``:name`` means: where the table is, or would be created.
+    ``json_is_text``: a JSON value is kept as the text that was sent, so that it may hold whatever a JSON text may;
+    ``holds_nul``: so may a text with U+0000.
     """
 
     name: str
@@ -49,8 +54,12 @@ class Dialect(msgspec.Struct, frozen=True, eq=False):
     busy_states: frozenset[str]
     busy_texts: frozenset[str]
     raced_states: frozenset[str]
+    stale_states: frozenset[str]
+    stale_texts: frozenset[str]
     alters_defaults: bool
     estimates_rows: bool
+    json_is_text: bool
+    holds_nul: bool
     catalogue: str
     named_filter: str
     shape_filter: str
@@ -60,6 +69,7 @@ class Dialect(msgspec.Struct, frozen=True, eq=False):
     detail_size: str
     relations_named: str
     schemas: str
+    home_schema: str
 
     def fold(self, name: str) -> str:
         """The name as this database compares it."""

@@ -75,8 +75,12 @@ POSTGRES = Dialect(
     busy_states=frozenset({"55P03", "40P01"}),  # lock_not_available, deadlock_detected
     busy_texts=frozenset(),
     raced_states=frozenset({"42701", "42P06", "42P07", "23505"}),  # duplicate column, schema, relation, catalogue row
+    stale_states=frozenset({"42P01", "42703", "3F000"}),  # undefined table, undefined column, invalid schema name
+    stale_texts=frozenset(),
     alters_defaults=True,
     estimates_rows=True,
+    json_is_text=False,
+    holds_nul=False,
     catalogue=CATALOGUE,
     named_filter="c.relname = ANY (ARRAY(SELECT json_array_elements_text(CAST(:names AS json)))::name[])",
     shape_filter=(
@@ -93,4 +97,9 @@ POSTGRES = Dialect(
         " WHERE c.relname = ANY (ARRAY(SELECT json_array_elements_text(CAST(:names AS json)))::name[])"
     ),
     schemas="SELECT nspname FROM pg_catalog.pg_namespace",
+    home_schema=(
+        "SELECT coalesce((SELECT n.nspname FROM pg_catalog.pg_class c"
+        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE c.oid = to_regclass(quote_ident(:name))), current_schema(), 'public')"
+    ),
 )

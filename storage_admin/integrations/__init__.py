@@ -1,0 +1,1 @@
+"""Other people's programs, met where they are."""

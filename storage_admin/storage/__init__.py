@@ -1,0 +1,8 @@
+"""The drop-in storage classes: what an application on Agno 1.x puts in place of Agno's own."""
+
+from __future__ import annotations
+
+from storage_admin.storage.postgres import PostgresStorage
+from storage_admin.storage.sqlite import SqliteStorage
+
+__all__ = ["PostgresStorage", "SqliteStorage"]

@@ -1,0 +1,68 @@
+"""The continuity matrix: every shape that a release ever made, opened by a real agent, team or workflow of Agno 1.8.4.
+
+`make matrix` prints it, with Agno's own class beside ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from storage_admin import SchemaOutdated, Status
+from storage_admin.naming import TableRef
+from tests.compat.continuity import fill, one_more_run, opened_as, rows, storage_of
+from tests.conftest import Database
+from tests.shapes import Shape, evolved_shapes, released_shapes
+
+SHAPES = [*released_shapes(), *evolved_shapes()]
+every_shape = pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: f"{shape.dialect}-{shape.id}")
+Opener = Callable[[Shape], Database]
+
+
+@pytest.fixture
+def database_of(request: pytest.FixtureRequest) -> Opener:
+    names = {"postgresql": "postgres", "sqlite": "sqlite"}
+    return lambda shape: request.getfixturevalue(names[shape.dialect])
+
+
+@every_shape
+def test_every_old_conversation_goes_on_where_it_was(
+    shape: Shape, database_of: Opener, openai: str, record_property: Callable[[str, object], None]
+) -> None:
+    database = database_of(shape)
+    for kind in opened_as(shape):
+        for mode in (kind, None):
+            verdicts = {}
+            for ours in (True, False):
+                fill(database, shape, kind)
+                options = {"mode": mode} if mode else {}
+                opened = partial(storage_of, database, shape, ours=ours, auto=True, **options)
+                verdicts[ours] = one_more_run(database, shape, kind, opened, openai)
+            given = "mode=" if mode else "set later"
+            line = (shape.dialect, shape.id, kind, given, str(verdicts[True]), str(verdicts[False]))
+            record_property("matrix", line)
+            assert verdicts[True].fine, line
+
+
+@every_shape
+def test_without_the_flag_an_outdated_table_is_refused_untouched_until_it_is_upgraded(
+    shape: Shape, database_of: Opener, openai: str
+) -> None:
+    database = database_of(shape)
+    for kind in opened_as(shape):
+        fill(database, shape, kind)
+        schema = "ai" if database.dialect.has_schemas else None
+        [plan] = database.admin().plan([TableRef(shape.name, schema, (kind,))]).plans
+        opened = partial(storage_of, database, shape, ours=True, auto=False, mode=kind)
+        if plan.status is Status.OUTDATED:
+            before = rows(database, shape)
+            storage = opened()
+            with pytest.raises(SchemaOutdated, match="auto_upgrade_schema=True.*storage-admin upgrade"):
+                storage.read("s1")
+            assert one_more_run(database, shape, kind, opened, openai).raised == "SchemaOutdated"
+            assert rows(database, shape) == before
+            storage.upgrade_schema()
+            storage.db_engine.dispose()
+        assert one_more_run(database, shape, kind, opened, openai).fine
