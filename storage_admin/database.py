@@ -23,7 +23,7 @@ from storage_admin.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy import URL, Connection, CursorResult, Engine
 
@@ -130,16 +130,17 @@ def make_engine(url: URL, *, writable: bool = False, create: bool = False) -> En
     return _server_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
 
 
-def pooled_engine(url: URL) -> Engine:
+def pooled_engine(url: URL, json_deserializer: Callable[[Any], Any]) -> Engine:
     """An engine for an application that stays: a pool of connections, and transactions as usual.
 
-    A SQLite file is made if it is not there; a database in memory is one connection, which threads take in turn.
+    ``json_deserializer`` decodes what the driver of a server reads from JSON columns. A SQLite file is made if it is
+    not there; a database in memory is one connection, which threads take in turn.
 
     Raises:
         UnsupportedDatabase: the driver that the URL names is not installed.
     """
     if url.get_backend_name() != "sqlite":
-        return _server_engine(url)
+        return _server_engine(url, json_deserializer=json_deserializer)
     arguments: dict[str, Any] = {"timeout": BUSY_SECONDS}
     if not in_memory(url):
         return create_engine(url, connect_args=arguments, hide_parameters=True)

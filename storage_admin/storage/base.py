@@ -21,7 +21,7 @@ from storage_admin.errors import (
 )
 from storage_admin.naming import TableRef
 from storage_admin.schema import TableName
-from storage_admin.storage.encoding import Encoder
+from storage_admin.storage.encoding import Encoder, decode
 from storage_admin.storage.gate import Gate
 from storage_admin.storage.rows import Packed, as_text, unpacked
 from storage_admin.storage.sessions import DEFAULT_KIND, introduce, kind_of
@@ -58,6 +58,8 @@ class SqlStorage(AgnoStorage):
     """
 
     backend: ClassVar[str]
+    # One statement is a transaction: to a server BEGIN and COMMIT would be two more round trips.
+    autocommits: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -250,7 +252,9 @@ class SqlStorage(AgnoStorage):
             raise WrongDatabase(storage=type(self).__name__, title=self._dialect.title, found=found)
         if engine is not None:
             return engine, None
-        return pooled_engine(source), None if in_memory(source) else source.render_as_string(hide_password=False)
+        return pooled_engine(source, decode), None if in_memory(source) else source.render_as_string(
+            hide_password=False
+        )
 
     def _known_mode(self) -> str | None:
         modes = _modes.get()
@@ -307,9 +311,12 @@ class SqlStorage(AgnoStorage):
         except exc.DBAPIError as error:
             raise connection_error(self.db_engine.url, error) from None
         with connection:
-            # One statement is a transaction: BEGIN and COMMIT would be two more round trips.
-            result = connection.execution_options(isolation_level="AUTOCOMMIT").execute(statement, parameters)
-            return result.all() if result.returns_rows else ()
+            if self.autocommits:
+                connection.execution_options(isolation_level="AUTOCOMMIT")
+            result = connection.execute(statement, parameters)
+            rows = result.all() if result.returns_rows else ()
+            connection.commit()
+            return rows
 
     def _is_stale(self, error: exc.DBAPIError) -> bool:
         return says(error, self._dialect.stale_states, self._dialect.stale_texts)

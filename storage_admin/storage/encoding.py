@@ -41,8 +41,8 @@ class Encoder:
         self.text_refused = SURROGATE if dialect.holds_nul else REFUSED
         self.replaced: list[tuple[str, str]] = []
 
-    def json(self, value: object, path: str) -> tuple[str, Any]:
-        """The JSON text of a value, and what reading it gives: a fresh copy.
+    def json(self, value: object, path: str) -> tuple[bytes, Any]:
+        """The JSON text of a value in UTF-8, and what reading it gives: a fresh copy.
 
         Raises:
             Unencodable: something in it has no JSON form, or it is nested too deeply.
@@ -51,7 +51,7 @@ class Encoder:
             data = _encode(value)
             # One comparison finds all that JSON changes in silence: NaN becomes null, a date text, a tuple a list.
             if (self.json_is_text or ESCAPED_NUL not in data) and (fresh := _decode(data)) == value:
-                return data.decode(), fresh
+                return data, fresh
         except (TypeError, ValueError, msgspec.MsgspecError):
             pass  # the careful way knows where and why
         except RecursionError:
@@ -64,10 +64,10 @@ class Encoder:
             return value
         return self._clean(value, path, self.text_refused)
 
-    def _carefully(self, value: object, path: str) -> tuple[str, Any]:
+    def _carefully(self, value: object, path: str) -> tuple[bytes, Any]:
         try:
             text = json.dumps(self._plain(value, path))
-            return text, json.loads(text)
+            return text.encode(), json.loads(text)
         except RecursionError:
             raise Unencodable(path, "it is nested too deeply, or holds itself") from None
         except ValueError as error:
@@ -130,7 +130,7 @@ class Encoder:
         self.replaced.append((path, what))
 
 
-def decode(text: str | None) -> Any:
+def decode(text: str | bytes | None) -> Any:
     """The value of a JSON text, as ``json.loads`` gives it; None for a NULL.
 
     Raises:

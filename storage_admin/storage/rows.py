@@ -60,7 +60,7 @@ def unpacked(row: Row[Any], kind: str, statements: Statements, table: str) -> An
 def decoded(row: Row[Any], statements: Statements, table: str) -> dict[str, Any]:
     """The values of a row, with its JSON decoded. Raises as `unpacked`."""
     values = row._asdict()
-    for name in values.keys() & set(statements.json_columns):
+    for name in values.keys() & set(statements.json_columns) if statements.dialect == "sqlite" else ():
         try:
             values[name] = decode(values[name])
         except ValueError as error:

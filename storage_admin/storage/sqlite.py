@@ -32,6 +32,7 @@ class SqliteStorage(SqlStorage):
     """
 
     backend = "sqlite"
+    autocommits = False  # to change it and back costs more than a transaction
 
     def __init__(
         self,

@@ -6,20 +6,42 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from sqlalchemy.types import UserDefinedType
 
 from storage_admin.schema import ColumnType
 from storage_admin.storage.sessions import ENTITY, KEPT_IF_EMPTY, SESSION_ID, UNUSED
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from storage_admin.schema import TableSchema
 
 NOW = "now"
 
 
+class JsonText(UserDefinedType[bytes]):
+    """A JSON text in UTF-8, handed on to the driver with as little copying as it allows."""
+
+    cache_ok = True
+
+    def bind_processor(self, dialect: sa.Dialect) -> Callable[[bytes | None], object]:
+        """How the driver wants it."""
+        if dialect.driver != "psycopg":
+            return lambda data: data.decode() if data is not None else None
+        from psycopg.types.json import Jsonb
+
+        return lambda data: Jsonb(data, dumps=_as_it_is)
+
+
+def _as_it_is(data: bytes) -> bytes:
+    return data
+
+
 class Statements:
     """What is said to the database about the sessions of one kind.
 
-    Every JSON value travels as text, in both directions: neither the driver nor SQLAlchemy looks into it.
+    A JSON value goes to the database as text, and comes back as the database's driver gives it: decoded from JSONB, as
+    text from SQLite.
     ``keep_owner``: an upsert that would give the session of one user to another changes no row.
     """
 
@@ -59,7 +81,7 @@ class Statements:
         return self._listed(sa.select(self.table.c.session_id), user=user, entity=entity, limit=False)
 
     @cached_property
-    def upsert(self) -> sa.Executable:
+    def upsert(self) -> sa.UpdateBase:
         """Insert or replace: the stored columns, ``:created_at`` and ``:now``.
 
         Returns times and owner, and what an empty value did not replace; no row where it did nothing.
@@ -81,7 +103,7 @@ class Statements:
         replaced["updated_at"] = sa.bindparam(NOW, type_=sa.BigInteger)
         kept = [column for column in self._read_columns if column.name in self.kept_if_empty]
         returned = (old.user_id, old.created_at, old.updated_at, *kept)
-        done: sa.Executable = statement.on_conflict_do_update(
+        done: sa.UpdateBase = statement.on_conflict_do_update(
             index_elements=[SESSION_ID], set_=replaced, where=condition
         ).returning(*returned)
         return done
@@ -93,8 +115,11 @@ class Statements:
 
     @cached_property
     def _read_columns(self) -> tuple[sa.ColumnElement[Any], ...]:
+        # On SQLite as text, since a column of type JSON makes a number of what looks like one.
+        read_as = sa.Text if self.dialect == "sqlite" else _jsonb()
+        as_json = sa.cast if self.dialect == "sqlite" else sa.type_coerce
         return tuple(
-            sa.cast(column, sa.Text).label(column.name) if column.name in self.json_columns else column
+            as_json(column, read_as).label(column.name) if column.name in self.json_columns else column
             for column in self.table.c
         )
 
@@ -108,12 +133,14 @@ class Statements:
         return statement.limit(sa.bindparam("limit", type_=sa.BigInteger)) if limit else statement
 
     def _json(self, name: str) -> sa.ColumnElement[Any]:
-        bound = sa.bindparam(name, type_=sa.Text)
-        if self.dialect == "sqlite":
-            return bound  # a cast to JSON would be one to a number
-        from sqlalchemy.dialects.postgresql import JSONB
+        bound = sa.bindparam(name, type_=JsonText)
+        return bound if self.dialect == "sqlite" else sa.cast(bound, _jsonb())
 
-        return sa.cast(bound, JSONB)
+
+def _jsonb() -> type[sa.types.JSON]:
+    from sqlalchemy.dialects.postgresql import JSONB
+
+    return JSONB
 
 
 def _insert(dialect: str) -> Any:
