@@ -19,10 +19,10 @@ KINDS = ("agent", "team", "workflow", "workflow_v2")
 class Talk(Workflow):
     """A workflow of the first generation with one agent."""
 
-    speaker: Any = None
+    base_url = ""
 
     def run(self, **said: Any) -> Iterator[RunResponse]:
-        yield RunResponse(content=self.speaker.run(said["message"]).content)
+        yield RunResponse(content=speaker(self.base_url).run(said["message"]).content)
 
 
 def model(base_url: str) -> OpenAIChat:
@@ -42,9 +42,7 @@ def make(kind: str, storage: Any, base_url: str, session_id: str, user_id: str =
         facts |= {"add_history_to_messages": True, "telemetry": False}
         return Team(members=[speaker(base_url)], team_id="t1", model=model(base_url), **facts)
     if kind == "workflow":
-        talk = Talk(workflow_id="w1", **facts)
-        talk.speaker = speaker(base_url)
-        return talk
+        return type("Talk", (Talk,), {"base_url": base_url})(workflow_id="w1", **facts)
     return WorkflowV2(name="digest", workflow_id="w2", steps=[Step(name="say", agent=speaker(base_url))], **facts)
 
 
