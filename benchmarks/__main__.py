@@ -1,6 +1,6 @@
 """`make bench`: storage-admin beside a peer, in one run, as ratios.
 
-`make bench ARGS="--tables 1 1000"` leaves out the largest. Absolute times depend on the machine; ratios hardly do.
+`make bench ARGS="--tables 1 1000"` leaves out the largest, `ARGS="--only sessions"` all but one part. Absolute times depend on the machine; ratios hardly do.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from benchmarks import measure, peers
+from benchmarks import measure, peers, sessions
 from benchmarks.server import Server
 
 LIMITS = {1: 0.8, 1_000: 0.15, 10_000: 0.03}
 HELP_LIMIT = 1.5
+IMPORT_LIMIT = 1.25
 MEMORY_LIMIT_MB = 250
 ROUND_TRIP_LIMIT = 2
 
@@ -72,6 +73,44 @@ def round_trip_row(server: Server) -> Row:
     )
 
 
+def session_rows(server: Server, folder: Path) -> list[Row]:
+    """Upserts and reads of sessions of several sizes, against Agno's class and the raw driver."""
+    url, dsn = server.database("bench_sessions"), server.dsn("bench_sessions")
+    found = sessions.duels("PostgreSQL", sessions.on_postgres(url, dsn))
+    found += sessions.duels("SQLite", sessions.on_sqlite(folder))
+    return [
+        (
+            duel.what,
+            duel.peer,
+            f"{duel.mine * 1000:.3f} ms",
+            f"{duel.theirs * 1000:.3f} ms = ratio {duel.ratio:.3f}",
+            f"{duel.limit}" if duel.limit is not None else "",
+            ok(duel.limit is None or duel.ratio <= duel.limit),
+        )
+        for duel in found
+    ]
+
+
+def start_rows(server: Server, runs: int) -> list[Row]:
+    """Whole processes: the import alone, and the way to the first stored session on a table that is there."""
+    url = server.database("bench_start")
+    python = [sys.executable, "-c"]
+    ours, theirs = (sessions.FIRST_SESSION.format(module=module, url=url) for module in sessions.MODULES)
+    measure.run([*python, ours])
+    imports = measure.paired(
+        [*python, "from storage_admin import PostgresStorage"], [*python, "import sqlalchemy, psycopg"], runs
+    )
+    return [
+        ratio_row("import PostgresStorage", "import sqlalchemy, psycopg", imports, IMPORT_LIMIT),
+        ratio_row(
+            "process start to first session",
+            "Agno 1.8.4",
+            measure.paired([*python, ours], [*python, theirs], runs),
+            None,
+        ),
+    ]
+
+
 def ratio_row(what: str, peer: str, pairs: list[tuple[measure.Run, measure.Run]], limit: float | None) -> Row:
     """Medians and the median of the ratios, pair by pair."""
     mine = statistics.median(run.seconds for run, _ in pairs)
@@ -93,20 +132,30 @@ def ok(holds: bool) -> str:
     return "ok" if holds else "MISSED"
 
 
+def command_rows(server: Server, folder: Path, tables: list[int], runs: int) -> list[Row]:
+    """The commands, on few tables and on many."""
+    rows = [help_row(folder, runs * 4), round_trip_row(server)]
+    for count in tables:
+        pairs = runs * 2 if count == 1 else runs if count <= min(2_000, max(LIMITS)) else 2
+        rows.extend(check_rows(server, folder, count, pairs))
+    return rows
+
+
 def main() -> int:
     """Run all benchmarks and print one table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tables", type=int, nargs="+", default=sorted(LIMITS))
+    parser.add_argument("--only", choices=("commands", "sessions"), help="one part alone")
     parser.add_argument("--runs", type=int, default=5, help="pairs of runs; a third of them for 10,000 tables")
     options = parser.parse_args()
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as name, Server() as server:
         folder = Path(name)
-        rows.append(help_row(folder, options.runs * 4))
-        rows.append(round_trip_row(server))
-        for tables in options.tables:
-            runs = options.runs * 2 if tables == 1 else options.runs if tables <= min(2_000, max(LIMITS)) else 2
-            rows.extend(check_rows(server, folder, tables, runs))
+        if options.only != "commands":
+            rows.extend(start_rows(server, options.runs * 2))
+            rows.extend(session_rows(server, folder))
+        if options.only != "sessions":
+            rows.extend(command_rows(server, folder, options.tables, options.runs))
     print(tabulate(rows, ("What", "Against", "storage-admin", "Peer", "At most", "")))
     return 1 if any(row[-1] == "MISSED" for row in rows) else 0
 

@@ -25,6 +25,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+MODULES = ("storage_admin", "agno.storage.postgres")
+FIRST_SESSION = """
+from {module} import PostgresStorage
+from agno.storage.session.agent import AgentSession
+storage = PostgresStorage("sessions", db_url="{url}", mode="agent", auto_upgrade_schema=True)
+assert storage.upsert(AgentSession(session_id="s1", user_id="ada", memory={{"runs": []}})) is not None
+"""
+
 SIZES = {"10 KB": 10_000, "100 KB": 100_000, "1 MB": 1_000_000}
 ROUNDS = {"10 KB": 400, "100 KB": 150, "1 MB": 40}
 AGNO_LIMITS = {"upsert": 0.45, "read": 0.65}

@@ -18,19 +18,21 @@ if TYPE_CHECKING:
     from storage_admin.locking import Patience
 
 
-def upgrade_schema(storage: Any, *, patience: Patience | None = None) -> Outcome:
+def upgrade_schema(storage: Any, *, kind: str | None = None, patience: Patience | None = None) -> Outcome:
     """Upgrade the table of a storage object, or create it; return what was done.
 
     ``storage`` is one of ours, or one of Agno's on a SQL database (``agent.storage``, agno 1.0 to 1.8). It is upgraded
     for the kinds that the table holds, for the mode of the storage, and for every kind whose columns its statements
     name: a storage of Agno that was built without a mode goes on naming an agent's columns when a team uses it.
+    ``kind`` names one more: a workflow tells its storage what it is not before its first run. ``patience`` is for
+    Agno's; ours have their own.
 
     Raises:
-        NotAStorage: it has no table. UnsupportedDatabase. And as `StorageAdmin.upgrade`, with the error of the table
-        itself in place of UpgradeFailed.
+        NotAStorage: it has no table. UnsupportedDatabase, UnknownKind. And as `StorageAdmin.upgrade`, with the error
+        of the table itself in place of UpgradeFailed.
     """
     if isinstance(storage, SqlStorage):
-        return storage.upgrade_schema()
+        return storage.upgrade_schema(kind)
     engine, name = getattr(storage, "db_engine", None), getattr(storage, "table_name", None)
     if not isinstance(engine, Engine) or not isinstance(name, str):
         inner = getattr(storage, "storage", None)
@@ -38,14 +40,14 @@ def upgrade_schema(storage: Any, *, patience: Patience | None = None) -> Outcome
         raise NotAStorage(found=f"a {type(storage).__name__}", problem=problem)
     ref = TableRef(name, getattr(storage, "schema", None))
     gate = Gate(engine, dialect_of(engine), ref, url=None, upgrades=True, patience=patience)
-    return gate.upgrade(_kinds(storage))
+    return gate.upgrade(_kinds(storage, kind))
 
 
-def _kinds(storage: Any) -> tuple[str, ...]:
+def _kinds(storage: Any, kind: str | None) -> tuple[str, ...]:
     catalog = load_catalog()
     named = set(storage.table.columns.keys())
     kinds = [
         kind for kind in catalog.kinds if any(schema.column_names <= named for _, schema in catalog.definitions(kind))
     ]
     mode = getattr(storage, "mode", None)  # the classes before agno 1.1.11 have none, and one kind each
-    return tuple(dict.fromkeys([*kinds, *([catalog.known_kind(mode)] if mode else [])]))
+    return tuple(dict.fromkeys([*kinds, *(catalog.known_kind(known) for known in (mode, kind) if known)]))

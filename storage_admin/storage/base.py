@@ -216,13 +216,13 @@ class SqlStorage(AgnoStorage):
         """
         return self._gate.exists()
 
-    def upgrade_schema(self) -> Outcome:  # type: ignore[override]  # Agno's returns nothing, and does nothing
+    def upgrade_schema(self, kind: str | None = None) -> Outcome:  # type: ignore[override]  # Agno's returns nothing
         """Upgrade the table now, whatever ``auto_upgrade_schema`` says, or create it; return what was done.
 
-        For the kinds that it holds, and for the mode where one was given or set. Raises as `StorageAdmin.upgrade`,
-        with the error of this table in place of UpgradeFailed.
+        For the kinds that it holds, and for ``kind``, or the mode where one was given or set. Raises as
+        `StorageAdmin.upgrade`, with the error of this table in place of UpgradeFailed.
         """
-        known = self._known_mode()
+        known = self._catalog.known_kind(kind) if kind is not None else self._known_mode()
         kinds = (known,) if known is not None else () if self._gate.kinds_held() else (DEFAULT_KIND,)
         return self._gate.upgrade(kinds)
 

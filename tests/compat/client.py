@@ -1,7 +1,8 @@
 """Runs inside one released phidata or Agno: writes and reads sessions through its own storage classes.
 
-Reads a list of jobs from standard input: ``{"do": "write" | "read" | "classes", "backend", "url", "kind", "switched",
-"table", "sessions"}``. A session is ``{"session_id", "entity", "data"}``.
+Reads a list of jobs from standard input: ``{"do": "write" | "read" | "create" | "upgrade" | "kinds",
+"backend", "url", "kind", "switched", "table", "sessions"}``. A session is ``{"session_id", "entity", "data"}``, and
+may have a ``"memory"``.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def session(kind: str, wanted: dict[str, Any]) -> Any:
         response = load("agno.run.v2.workflow.WorkflowRunResponse")
         facts |= {"workflow_name": "digest", "runs": [response(run_id="r1", content="Grüße")]}
     else:
-        facts["memory"] = {"runs": [data]}
+        facts["memory"] = wanted.get("memory", {"runs": [data]})
     return SESSIONS[kind](**facts)
 
 
@@ -113,6 +114,8 @@ def do(job: dict[str, Any]) -> Any:
     if job["do"] == "kinds":
         return [kind for kind, found in SESSIONS.items() if found is not None]
     made = storage(job)
+    if job["do"] == "upgrade":
+        return str(load("storage_admin.upgrade_schema")(made).plan.status)
     if job["do"] == "create":
         return made.create()
     if job["do"] == "write":

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from storage_admin import SchemaOutdated, Status
 from storage_admin.naming import TableRef
-from tests.compat.continuity import fill, one_more_run, opened_as, rows, storage_of
+from tests.compat.agents import run
+from tests.compat.continuity import OLD_RUNS, STATE, fill, old_run, one_more_run, opened_as, rows, storage_of
+from tests.compat.test_released_wheels import cannot_write, jobs
+from tests.compat.wheels import RELEASES, run_client
 from tests.conftest import Database
 from tests.shapes import Shape, evolved_shapes, released_shapes
 
@@ -44,6 +48,27 @@ def test_every_old_conversation_goes_on_where_it_was(
             line = (shape.dialect, shape.id, kind, given, str(verdicts[True]), str(verdicts[False]))
             record_property("matrix", line)
             assert verdicts[True].fine, line
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_a_conversation_that_a_release_stored_goes_on_with_ours(
+    release: str, postgres: Database, sqlite: Database, openai: str, tmp_path: Path
+) -> None:
+    [kinds] = run_client(release, [{"do": "kinds"}], tmp_path)
+    databases = {"postgresql": postgres, "sqlite": sqlite}
+    work = [job for job in jobs(release, [postgres, sqlite], kinds) if not cannot_write(release, job)]
+    told = {"session_id": "s1", "entity": "x", "data": {"session_state": STATE}}
+    for job in work:
+        runs = [old_run(job["kind"], "s1", number) for number in range(OLD_RUNS)]
+        job |= {"do": "write", "sessions": [told | {"memory": {"runs": runs}}]}
+    run_client(release, work, tmp_path)
+    for job in work:
+        storage = databases[job["backend"]].storage(job["table"], auto_upgrade_schema=True)
+        run(job["kind"], storage, openai, "s1", "one more")
+        found = storage.read("s1")
+        old = 1 if job["kind"] == "workflow_v2" else OLD_RUNS  # the client stores one run there
+        assert len(found.to_dict().get("runs") or found.memory["runs"]) == old + 1, job
+        assert STATE.items() <= found.session_data["session_state"].items(), job
 
 
 @every_shape
