@@ -1,6 +1,7 @@
 """`make bench`: storage-admin beside a peer, in one run, as ratios.
 
-`make bench ARGS="--tables 1 1000"` leaves out the largest, `ARGS="--only sessions"` all but one part. Absolute times depend on the machine; ratios hardly do.
+`make bench ARGS="--tables 1 1000"` leaves out the largest, `ARGS="--only sessions"` all but one part. Absolute times
+depend on the machine; ratios hardly do.
 """
 
 from __future__ import annotations
