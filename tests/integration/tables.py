@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 from storage_admin.history import REVISIONS
@@ -22,3 +24,13 @@ def definition(database: Database) -> list[tuple[Any, ...]]:
             "JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname IN ('ai', 'public') ORDER BY 1, 2"
         )
     return database.run("SELECT name, sql FROM sqlite_master ORDER BY 1")
+
+
+def logged_statements(server: Any, database: str) -> list[str]:
+    """What a database with log_statement = 'all' was sent, in order, from the log of the server."""
+    found = []
+    entries = re.split(r"^(?=\w+\|)", Path(server.logfile).read_text(), flags=re.MULTILINE)
+    for entry in entries:
+        sent = re.match(rf"{database}\|\w+:  (?:statement|execute <unnamed>): (.*)", entry, flags=re.DOTALL)
+        found.extend([sent[1].strip()] if sent else [])
+    return found

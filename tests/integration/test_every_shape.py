@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 import sqlite3
 import subprocess
@@ -16,6 +15,7 @@ import pytest
 from storage_admin import Status
 from storage_admin.render import script
 from tests.conftest import Database
+from tests.integration.tables import logged_statements
 from tests.oracle import differences
 from tests.servers import pg_ctl
 from tests.shapes import Shape, evolved_shapes, released_shapes, row
@@ -138,15 +138,6 @@ def test_a_second_upgrade_writes_nothing(shape: Shape, database: Database, postg
     name = database.dsn.rpartition("dbname=")[2]
     database.run(f"ALTER DATABASE {name} SET log_statement = 'all'")
     database.admin().upgrade(argument(database, shape))
-    sent = statements(postgresql_proc, name)
+    sent = logged_statements(postgresql_proc, name)
     assert len(sent) <= 6, sent  # four are SQLAlchemy's own, at the first connect
     assert {statement.split(maxsplit=1)[0].upper() for statement in sent} == {"SELECT", "SHOW"}
-
-
-def statements(server: Any, database: str) -> list[str]:
-    found = []
-    entries = re.split(r"^(?=\w+\|)", Path(server.logfile).read_text(), flags=re.MULTILINE)
-    for entry in entries:
-        sent = re.match(rf"{database}\|\w+:  (?:statement|execute <unnamed>): (.*)", entry, flags=re.DOTALL)
-        found.extend([sent[1].strip()] if sent else [])
-    return found

@@ -19,7 +19,7 @@ from storage_admin.errors import CannotConnect, LockNotObtained, NotASessionTabl
 from storage_admin.locking import Patience
 from storage_admin.storage import gate
 from tests.conftest import Database
-from tests.integration.tables import definition, old_agents
+from tests.integration.tables import definition, logged_statements, old_agents
 from tests.storage.sessions import KINDS, session
 
 RACERS = 16
@@ -87,6 +87,20 @@ def test_a_current_table_costs_one_statement_at_the_start_and_one_for_each_call(
         sent.clear()
         database.storage(db_url=None, db_engine=engine, mode="agent", auto_upgrade_schema=True).read("s1")
         assert len(sent) == 1  # the process knows the table already
+
+
+def test_on_the_wire_there_is_nothing_else(postgres: Database, postgresql_proc: Any) -> None:
+    postgres.storage(mode="agent", auto_upgrade_schema=True).upsert(session())
+    name = postgres.dsn.rpartition("dbname=")[2]
+    postgres.run(f"ALTER DATABASE {name} SET log_statement = 'all'")
+    engine = postgres.engine()
+    storage = postgres.storage(db_url=None, db_engine=engine, mode="agent", auto_upgrade_schema=True)
+    storage.read("s1")
+    storage.upsert(session())
+    sent = [line for line in logged_statements(postgresql_proc, name) if "pg_catalog.version" not in line]
+    own = [line for line in sent if "nspname" in line or "ai.sessions" in line]
+    assert [line.split()[0] for line in own] == ["SELECT", "SELECT", "INSERT"]
+    assert sent[-2:] == own[-2:]  # no BEGIN, no COMMIT, no ROLLBACK
 
 
 def test_storages_of_one_url_look_once_and_another_table_is_looked_at(database: Database) -> None:

@@ -16,6 +16,7 @@ from agno.storage.base import Storage
 
 from storage_admin import PostgresStorage, SqliteStorage, StorageAdminError
 from storage_admin.errors import NoDatabase, NotASession, UnknownKind, UnsupportedSchemaVersion, WrongDatabase
+from storage_admin.storage.sessions import ENTITY
 from tests.conftest import Database
 from tests.storage.sessions import CLASSES, KINDS, content, session
 
@@ -35,6 +36,8 @@ def test_a_session_comes_back_as_it_was_stored_in_agnos_own_class(database: Data
     assert abs(stored.created_at - time.time()) < 60
     assert stored.updated_at is None
     assert storage.read("nobody") is None
+    for listed in (storage.get_all_sessions(), storage.get_recent_sessions(entity_id=written.to_dict()[ENTITY[kind]])):
+        assert listed == [read]
 
 
 @every_kind
