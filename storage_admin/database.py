@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import create_engine, exc, make_url
-from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy.pool import NullPool, QueuePool, StaticPool
 
 from storage_admin.dialects import DIALECTS
 from storage_admin.errors import (
@@ -150,6 +152,13 @@ def pooled_engine(url: URL, json_deserializer: Callable[[Any], Any]) -> Engine:
     )
 
 
+def translated_schema(engine: Engine, schema: str | None) -> str | None:
+    """The schema that an engine puts in the place of one: its ``schema_translate_map``."""
+    names = engine.get_execution_options().get("schema_translate_map") or {}
+    found: str | None = names.get(schema, schema)
+    return found
+
+
 def in_memory(url: URL) -> bool:
     """Whether a URL names a SQLite database that ends with its connection."""
     return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
@@ -216,21 +225,55 @@ def connected(engine: Engine) -> Iterator[Connection]:
     Raises:
         CannotConnect, NotADatabase: with what to do about it.
     """
+    with checked_out(engine) as connection:
+        try:
+            autocommit(connection)
+            yield connection
+        except exc.DBAPIError as error:
+            raise query_error(engine.url, error) from error
+
+
+@contextmanager
+def checked_out(engine: Engine) -> Iterator[Connection]:
+    """A connection of an engine, for one thread at a time where the pool has one for all.
+
+    Raises:
+        CannotConnect, NotADatabase, DatabaseBusy: with what to do about it.
+    """
+    turn = _turns.setdefault(engine.pool, RLock()) if isinstance(engine.pool, StaticPool) else nullcontext()
+    with turn:
+        try:
+            connection = engine.connect()
+        except exc.DBAPIError as error:
+            raise connection_error(engine.url, error) from error
+        except exc.TimeoutError as error:
+            facts = {"problem": "every connection of the pool is in use", "advice": "Give the engine a larger pool."}
+            raise DatabaseBusy(database=displayed_url(engine.url), **facts) from error
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+_turns: WeakKeyDictionary[Any, RLock] = WeakKeyDictionary()  # of threads, on pools of one connection
+
+
+def autocommit(connection: Connection) -> None:
+    """Let each statement be a transaction of its own."""
     try:
-        connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-    except exc.DBAPIError as error:
-        raise connection_error(engine.url, error) from error
-    try:
-        yield connection
-    except exc.DBAPIError as error:
-        raise query_error(engine.url, error) from error
-    finally:
-        connection.close()
+        connection.execution_options(isolation_level="AUTOCOMMIT", stream_results=False)
+    except (connection.dialect.loaded_dbapi.Error, exc.InvalidRequestError):
+        # Somebody's event handler has said something to the new connection, a SET, and left it at that.
+        connection.connection.commit()
+        connection.commit()
+        connection.execution_options(isolation_level="AUTOCOMMIT", stream_results=False)
 
 
 @contextmanager
 def transaction(connection: Connection, dialect: Dialect) -> Iterator[None]:
     """One transaction on an autocommit connection, begun as the dialect wants it; rolled back on any exception."""
+    if getattr(connection.connection.dbapi_connection, "in_transaction", False):
+        send(connection, "COMMIT")  # of somebody's event handler, which begins one where SQLAlchemy does
     for statement in dialect.begin:
         send(connection, statement)
     try:

@@ -175,6 +175,12 @@ class NotASession(UsageError, TypeError):
     """{found} is no session of an agent, a team or a workflow."""
 
 
+class NotWritten(StorageAdminError):
+    """{table}: the database took the session {session_id!r} without an error and wrote nothing. A trigger, a rule or a
+    policy may do that.
+    """
+
+
 class SessionError(StorageAdminError):
     """{table}, session {session_id!r}: {problem}"""
 
@@ -190,7 +196,7 @@ class NotStorable(SessionError):
 
 
 class SessionUnreadable(SessionError):
-    """{table}, session {session_id!r}: {column} does not hold JSON: {problem}. Nothing was changed."""
+    """{table}, session {session_id!r}: {column} does not hold what it should: {problem}. Nothing was changed."""
 
 
 # --- one table could not be upgraded -----------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Engine
 
 from storage_admin.catalog import load_catalog
-from storage_admin.database import dialect_of
+from storage_admin.database import dialect_of, translated_schema
 from storage_admin.errors import NotAStorage
 from storage_admin.naming import TableRef
 from storage_admin.storage.base import SqlStorage
@@ -38,7 +38,7 @@ def upgrade_schema(storage: Any, *, kind: str | None = None, patience: Patience 
         inner = getattr(storage, "storage", None)
         problem = "has no table; give its .storage" if hasattr(inner, "table_name") else "keeps nothing in SQL"
         raise NotAStorage(found=f"a {type(storage).__name__}", problem=problem)
-    ref = TableRef(name, getattr(storage, "schema", None))
+    ref = TableRef(name, translated_schema(engine, getattr(storage, "schema", None)))
     gate = Gate(engine, dialect_of(engine), ref, url=None, upgrades=True, patience=patience)
     return gate.upgrade(_kinds(storage, kind))
 

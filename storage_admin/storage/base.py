@@ -10,11 +10,20 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import exc
 
 from storage_admin.catalog import load_catalog
-from storage_admin.database import connection_error, in_memory, pooled_engine, query_error, says
+from storage_admin.database import (
+    autocommit,
+    checked_out,
+    in_memory,
+    pooled_engine,
+    query_error,
+    says,
+    translated_schema,
+)
 from storage_admin.dialects import DIALECTS
 from storage_admin.errors import (
     NoDatabase,
     NotASession,
+    NotWritten,
     SessionOwnedByAnother,
     UnsupportedSchemaVersion,
     WrongDatabase,
@@ -86,12 +95,12 @@ class SqlStorage(AgnoStorage):
         self._chosen = self._catalog.known_kind(mode) if mode is not None else None
         self._held: str | None = None
         self._statements: dict[str, Statements] = {}
-        self._shown = str(TableName(schema, table_name))
         self.db_engine, shared = self._connect(db_url, db_engine)
+        self._schema = translated_schema(self.db_engine, schema)
         self._gate = Gate(
             self.db_engine,
             self._dialect,
-            TableRef(table_name, schema),
+            TableRef(table_name, self._schema),
             url=shared,
             upgrades=auto_upgrade_schema,
             patience=patience,
@@ -124,12 +133,14 @@ class SqlStorage(AgnoStorage):
 
     # --- sessions ------------------------------------------------------------------------------------------
 
-    def read(self, session_id: str, user_id: str | None = None) -> Any:
+    def read(self, session_id: str | None, user_id: str | None = None) -> Any:
         """One session, None if there is none; with a user only if it is that user's.
 
         Raises:
             SchemaOutdated, SessionUnreadable, QueryFailed, CannotConnect
         """
+        if session_id is None:  # as an agent asks that has no session yet
+            return None
         kind = self._kind()
         statements = self._for(kind)
         statement = statements.read_of_user if user_id else statements.read
@@ -172,8 +183,7 @@ class SqlStorage(AgnoStorage):
         packed = Packed(session, kind, statements, self._dialect, self._shown)
         rows = self._run(kind, statements.upsert, packed.parameters)
         if not rows:
-            facts = {"session_id": session.session_id, "user_id": session.user_id}
-            raise SessionOwnedByAnother(table=self._shown, **facts)
+            self._refuse_taking(kind, session)
         if packed.replaced:
             places = "; ".join(f"{path}: {what}" for path, what in packed.replaced[:SHOWN])
             more = f"; and {len(packed.replaced) - SHOWN} more" if len(packed.replaced) > SHOWN else ""
@@ -243,6 +253,12 @@ class SqlStorage(AgnoStorage):
 
     # --- inside --------------------------------------------------------------------------------------------
 
+    def _refuse_taking(self, kind: str, session: Any) -> None:
+        rows = self._run(kind, self._for(kind).owner, self._asked(session_id=session.session_id))
+        if not rows or rows[0].user_id in (None, as_text(session.user_id)):
+            raise NotWritten(table=self._shown, session_id=session.session_id)
+        raise SessionOwnedByAnother(table=self._shown, session_id=session.session_id, user_id=session.user_id)
+
     def _connect(self, url: URL | None, engine: Engine | None) -> tuple[Engine, str | None]:
         """The engine, and what it shares with others for the same database: the URL, if the engine is ours."""
         source = engine.url if engine is not None else url
@@ -255,6 +271,10 @@ class SqlStorage(AgnoStorage):
         return pooled_engine(source, decode), None if in_memory(source) else source.render_as_string(
             hide_password=False
         )
+
+    @property
+    def _shown(self) -> str:
+        return str(TableName(self._schema, self.table_name))
 
     def _known_mode(self) -> str | None:
         modes = _modes.get()
@@ -271,7 +291,7 @@ class SqlStorage(AgnoStorage):
         if kind not in self._statements:
             target = self._catalog.target_for((kind,), self._catalog.head, self._dialect.name)
             self._statements[kind] = Statements(
-                self.backend, target, kind, self.schema, self.table_name, keep_owner=not self.allow_owner_change
+                self.backend, target, kind, self._schema, self.table_name, keep_owner=not self.allow_owner_change
             )
         return self._statements[kind]
 
@@ -306,13 +326,10 @@ class SqlStorage(AgnoStorage):
         return self._send(statement, parameters)
 
     def _send(self, statement: Executable, parameters: dict[str, Any]) -> Sequence[Row[Any]]:
-        try:
-            connection = self.db_engine.connect()
-        except exc.DBAPIError as error:
-            raise connection_error(self.db_engine.url, error) from None
-        with connection:
-            if self.autocommits:
-                connection.execution_options(isolation_level="AUTOCOMMIT")
+        with checked_out(self.db_engine) as connection:
+            # An engine whose transactions begin with something, a SET LOCAL perhaps, goes on doing that.
+            if self.autocommits and not self.db_engine.dispatch.begin:
+                autocommit(connection)
             result = connection.execute(statement, parameters)
             rows = result.all() if result.returns_rows else ()
             connection.commit()

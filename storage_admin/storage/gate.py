@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import shlex
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from sqlalchemy import text
 
@@ -14,7 +15,7 @@ from storage_admin import executor, inspector
 from storage_admin.admin import StorageAdmin
 from storage_admin.catalog import load_catalog
 from storage_admin.changes import AddColumn, Status
-from storage_admin.database import connected, displayed_url
+from storage_admin.database import connected, displayed_url, in_memory
 from storage_admin.discovery import Finder
 from storage_admin.errors import QueryFailed, SchemaOutdated, UpgradeFailed
 from storage_admin.naming import TableRef
@@ -50,6 +51,20 @@ class Known:
 
 _by_engine: WeakKeyDictionary[Any, Known] = WeakKeyDictionary()
 _by_url: dict[str, Known] = {}
+_engines: WeakSet[Engine] = WeakSet()
+
+
+def _after_fork() -> None:
+    """In a forked child: the parent's connections are the parent's, and nobody will ever free a lock that it held."""
+    for engine in _engines:
+        if not in_memory(engine.url):
+            engine.dispose(close=False)
+    for known in (*_by_engine.values(), *_by_url.values()):
+        known.locks.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def known_of(engine: Engine, url: str | None) -> Known:
@@ -77,6 +92,7 @@ class Gate:
         self.patience = patience
         self.catalog = load_catalog()
         self.known = known_of(engine, url)
+        _engines.add(engine)
 
     def enter(self, kind: str | None) -> str:
         """See to it that the table can hold sessions of a kind, and return the kind.

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from storage_admin.storage.statements import Statements
 
 
+LAST_SECOND = 2**63
+
+
 class Packed:
     """A session on its way into the table.
 
@@ -32,15 +35,16 @@ class Packed:
         self._class, self._kind, self._statements, self._table = type(session), kind, statements, table
         self._fresh: dict[str, Any] = {}
         now = int(time.time())
-        self.parameters: dict[str, Any] = {NOW: now, "created_at": int(session.created_at or now)}
-        for name in statements.text_columns:
-            self.parameters[name] = self._fresh[name] = encoder.text(as_text(values[name]), name)
-        for name in statements.json_columns:
-            try:
+        try:
+            created_at = as_epoch(session.created_at, "created_at") or now
+            self.parameters: dict[str, Any] = {NOW: now, "created_at": created_at}
+            for name in statements.text_columns:
+                self.parameters[name] = self._fresh[name] = encoder.text(as_text(values[name]), name)
+            for name in statements.json_columns:
                 self.parameters[name], self._fresh[name] = encoder.json(values[name], name)
-            except Unencodable as error:
-                problem = {"path": error.path, "problem": error.problem}
-                raise NotStorable(table=table, session_id=self.parameters[SESSION_ID], **problem) from None
+        except Unencodable as error:
+            problem = {"path": error.path, "problem": error.problem}
+            raise NotStorable(table=table, session_id=session.session_id, **problem) from None
         self.replaced = encoder.replaced
 
     def stored(self, row: Row[Any]) -> Any:
@@ -52,9 +56,15 @@ def unpacked(row: Row[Any], kind: str, statements: Statements, table: str) -> An
     """The session of a row.
 
     Raises:
-        SessionUnreadable: a column holds something else than JSON.
+        SessionUnreadable: a column holds something else than JSON, or than a session of this kind.
     """
-    return session_from(session_class(kind), kind, decoded(row, statements, table))
+    values = decoded(row, statements, table)
+    name = values[SESSION_ID]
+    try:
+        return session_from(session_class(kind), kind, values)
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        problem = f"{type(error).__name__}: {error}"
+        raise SessionUnreadable(table=table, session_id=name, column=f"a column of a {kind}", problem=problem) from None
 
 
 def decoded(row: Row[Any], statements: Statements, table: str) -> dict[str, Any]:
@@ -63,10 +73,21 @@ def decoded(row: Row[Any], statements: Statements, table: str) -> dict[str, Any]
     for name in values.keys() & set(statements.json_columns) if statements.dialect == "sqlite" else ():
         try:
             values[name] = decode(values[name])
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             found = {"session_id": values.get(SESSION_ID), "column": name, "problem": str(error)}
             raise SessionUnreadable(table=table, **found) from None
     return values
+
+
+def as_epoch(value: object, path: str) -> int | None:
+    """A time in seconds, None where there is none.
+
+    Raises:
+        Unencodable: it is no number of seconds that a column can hold.
+    """
+    if value is None or (isinstance(value, (int, float)) and abs(value) < LAST_SECOND):
+        return int(value) if value is not None else None
+    raise Unencodable(path, f"{type(value).__name__} is no time in seconds")
 
 
 def as_text(value: object) -> str | None:

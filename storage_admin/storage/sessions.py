@@ -31,6 +31,7 @@ ENTITY: dict[str, str] = {
 # No release has a column for workflow_session_id, and every release of Agno loses it. It goes along in here.
 CARRIER: dict[str, str] = {"agent": "agent_data", "team": "team_data"}
 CARRIED = "workflow_session_id"
+CARRIED_AS = f"storage_admin.{CARRIED}"
 
 # A column that tables for a kind have, and sessions of the kind do not: neither read nor written.
 UNUSED: dict[str, tuple[str, ...]] = {"workflow_v2": ("memory",)}
@@ -152,8 +153,9 @@ def values_of(session: Any, kind: str, columns: tuple[str, ...]) -> dict[str, An
     if "runs" in values:
         values["runs"] = session.to_dict().get("runs")  # Agno keeps objects there, and dictionaries in the table
     carrier = CARRIER.get(kind)
-    if carrier and (carried := getattr(session, CARRIED, None)) is not None:
-        values[carrier] = {**(values[carrier] or {}), CARRIED: carried}
+    carried = getattr(session, CARRIED, None)
+    if carrier and carried is not None and isinstance(values[carrier], (dict, type(None))):
+        values[carrier] = {**(values[carrier] or {}), CARRIED_AS: carried}
     return values
 
 
@@ -161,8 +163,8 @@ def session_from(cls: type[Any], kind: str, values: dict[str, Any]) -> Any:
     """The session of a row whose JSON is decoded."""
     carrier = CARRIER.get(kind)
     data = values.get(carrier) if carrier else None
-    if carrier and isinstance(data, dict) and CARRIED in data:
-        values[CARRIED] = data.pop(CARRIED)
+    if carrier and isinstance(data, dict) and CARRIED_AS in data:
+        values[CARRIED] = data.pop(CARRIED_AS)
         values[carrier] = data or None
     return cls.from_dict(values)
 

@@ -65,7 +65,7 @@ class Statements:
     @cached_property
     def read(self) -> sa.Select[Any]:
         """One session: ``:session_id``."""
-        return sa.select(*self._read_columns).where(self.table.c.session_id == sa.bindparam(SESSION_ID, type_=sa.Text))
+        return sa.select(*self._read_columns).where(self._this)
 
     @cached_property
     def read_of_user(self) -> sa.Select[Any]:
@@ -96,9 +96,9 @@ class Statements:
         for name in self.kept_if_empty:
             empty = sa.cast(new[name], sa.Text).in_([sa.literal_column("'{}'"), sa.literal_column("'null'")])
             replaced[name] = sa.case((empty, old[name]), else_=new[name])
+        replaced["user_id"] = sa.func.coalesce(new.user_id, old.user_id)
         condition = None
         if self.keep_owner:
-            replaced["user_id"] = sa.func.coalesce(new.user_id, old.user_id)
             condition = sa.or_(old.user_id.is_(None), new.user_id.is_(None), old.user_id == new.user_id)
         replaced["updated_at"] = sa.bindparam(NOW, type_=sa.BigInteger)
         kept = [column for column in self._read_columns if column.name in self.kept_if_empty]
@@ -109,9 +109,18 @@ class Statements:
         return done
 
     @cached_property
+    def owner(self) -> sa.Select[Any]:
+        """Whose a session is: ``:session_id``."""
+        return sa.select(self.table.c.user_id).where(self._this)
+
+    @cached_property
     def delete(self) -> sa.Delete:
         """One session: ``:session_id``."""
-        return sa.delete(self.table).where(self.table.c.session_id == sa.bindparam(SESSION_ID, type_=sa.Text))
+        return sa.delete(self.table).where(self._this)
+
+    @property
+    def _this(self) -> sa.ColumnElement[bool]:
+        return self.table.c.session_id == sa.bindparam(SESSION_ID, type_=sa.Text)
 
     @cached_property
     def _read_columns(self) -> tuple[sa.ColumnElement[Any], ...]:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from psycopg import sql
 
 from storage_admin import PostgresStorage, SessionOwnedByAnother, StorageAdminError
-from storage_admin.errors import NotStorable, QueryFailed, SessionUnreadable
+from storage_admin.errors import NotStorable, NotWritten, QueryFailed, SessionUnreadable
 from tests.conftest import Database
 from tests.integration.tables import definition
 from tests.shapes import ODD_NAMES
@@ -95,7 +95,7 @@ def test_unless_the_constructor_allows_it(database: Database) -> None:
     storage = database.storage(allow_owner_change=True)
     storage.upsert(session(user_id="ada"))
     assert storage.upsert(session(user_id="bob")).user_id == "bob"
-    assert storage.upsert(session(user_id=None)).user_id is None
+    assert storage.upsert(session(user_id=None)).user_id == "bob"
 
 
 def test_a_session_of_nobody_may_be_taken_and_a_run_without_a_user_leaves_the_owner(database: Database) -> None:
@@ -147,6 +147,12 @@ def test_a_value_without_a_json_form_is_refused_before_anything_is_written(datab
     with pytest.raises(NotStorable, match=r"session 's1': session_data.agent cannot be stored: a value of type object"):
         storage.upsert(session(session_data={"agent": object()}))
     assert storage.read("s1").session_data == session().session_data
+
+
+@pytest.mark.parametrize("created_at", ["yesterday", 2**70, object()])
+def test_a_time_that_is_none_is_refused_in_words(database: Database, created_at: Any) -> None:
+    with pytest.raises(NotStorable, match="created_at cannot be stored: .* is no time in seconds"):
+        database.storage().upsert(session(created_at=created_at))
 
 
 def test_numbers_keep_their_value_to_the_last_digit(database: Database) -> None:
@@ -207,11 +213,35 @@ def test_a_row_that_holds_no_json_is_named_and_left_alone(sqlite: Database) -> N
     storage = sqlite.storage(mode="agent")
     storage.upsert(session())
     sqlite.run("UPDATE sessions SET memory = '{half'")
-    with pytest.raises(SessionUnreadable, match="session 's1': memory does not hold JSON"):
+    with pytest.raises(SessionUnreadable, match="session 's1': memory does not hold what it should"):
         storage.read("s1")
     with pytest.raises(SessionUnreadable, match="session 's1'"):
         storage.get_all_sessions()
     assert sqlite.run("SELECT memory FROM sessions") == [("{half",)]
+
+
+def test_a_row_that_holds_no_session_is_named(database: Database) -> None:
+    storage = database.storage(mode="workflow_v2")
+    storage.upsert(session("workflow_v2"))
+    database.run(f"UPDATE {database.table('sessions')} SET runs = '[5]'")
+    calls: list[Callable[[], Any]] = [lambda: storage.read("s1"), storage.get_all_sessions]
+    for call in calls:
+        with pytest.raises(SessionUnreadable, match="session 's1'"):
+            call()
+
+
+def test_a_write_that_a_trigger_swallows_is_not_taken_for_one(database: Database) -> None:
+    storage = database.storage()
+    storage.create()
+    if database.dialect.has_schemas:
+        database.run(
+            "CREATE FUNCTION nothing() RETURNS trigger AS 'BEGIN RETURN NULL; END' LANGUAGE plpgsql;"
+            "CREATE TRIGGER swallow BEFORE INSERT ON ai.sessions FOR EACH ROW EXECUTE FUNCTION nothing()"
+        )
+    else:
+        database.run("CREATE TRIGGER swallow BEFORE INSERT ON sessions BEGIN SELECT RAISE(IGNORE); END;")
+    with pytest.raises(NotWritten, match="wrote nothing"):
+        storage.upsert(session())
 
 
 def test_a_connection_that_died_in_the_pool_is_replaced_without_a_word(postgres: Database) -> None:

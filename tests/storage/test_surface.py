@@ -36,6 +36,7 @@ def test_a_session_comes_back_as_it_was_stored_in_agnos_own_class(database: Data
     assert abs(stored.created_at - time.time()) < 60
     assert stored.updated_at is None
     assert storage.read("nobody") is None
+    assert storage.read(None) is None
     for listed in (storage.get_all_sessions(), storage.get_recent_sessions(entity_id=written.to_dict()[ENTITY[kind]])):
         assert listed == [read]
 
