@@ -268,9 +268,8 @@ class SqlStorage(AgnoStorage):
             raise WrongDatabase(storage=type(self).__name__, title=self._dialect.title, found=found)
         if engine is not None:
             return engine, None
-        return pooled_engine(source, decode), None if in_memory(source) else source.render_as_string(
-            hide_password=False
-        )
+        shared = None if in_memory(source) else source.render_as_string(hide_password=False)
+        return pooled_engine(source, decode), shared
 
     @property
     def _shown(self) -> str:

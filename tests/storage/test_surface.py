@@ -251,13 +251,17 @@ def test_a_database_in_memory_is_one_for_all_threads() -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: storage.upsert(session(session_id=f"s{n}")), range(40)))
     assert len(storage.get_all_session_ids()) == 40
-    assert SqliteStorage("sessions").get_all_session_ids() == []
+    other = SqliteStorage("sessions")
+    assert other.get_all_session_ids() == []
+    for each in (storage, other):
+        each.db_engine.dispose()
 
 
 def test_a_file_of_an_odd_name_in_a_new_folder_is_made(tmp_path: Any) -> None:
     path = tmp_path / "new" / "sess ions?#%41.db"
     storage = SqliteStorage("sessions", db_file=str(path))
     storage.upsert(session())
+    storage.db_engine.dispose()
     assert path.is_file()
 
 
