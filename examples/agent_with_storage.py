@@ -11,7 +11,7 @@ on this machine, without an account anywhere.
 from __future__ import annotations
 
 import os
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 from agno.agent import Agent
@@ -45,7 +45,7 @@ def session_of(user: str) -> str | None:
 
 
 def talk(
-    messages: Annotated[Optional[list[str]], typer.Argument(help="What to ask; without it, a talk begins.")] = None,  # noqa: UP045 - read by typer
+    messages: Annotated[list[str] | None, typer.Argument(help="What to ask; without it, a talk begins.")] = None,
     new: Annotated[bool, typer.Option(help="Begin a new session.")] = False,
     user: Annotated[str, typer.Option(help="Who is talking.")] = "user",
 ) -> None:

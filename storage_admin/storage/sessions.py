@@ -128,9 +128,10 @@ def session_class(kind: str) -> type[Any]:
     for path in AGNO[kind]:
         module, _, name = path.rpartition(".")
         try:
-            return getattr(import_module(module), name)  # type: ignore[no-any-return]  # Agno may be absent
+            found: type[Any] = getattr(import_module(module), name)
         except ImportError:
             continue
+        return found
     return OURS[kind]
 
 

@@ -125,13 +125,14 @@ def test_a_team_with_a_member_on_the_same_storage_keeps_both(database: Database,
 
 
 def test_a_deep_copy_of_an_agent_shares_the_engine_of_its_storage(database: Database, openai: str) -> None:
-    agent: Agent = make("agent", database.storage(), openai, "s1")
-    copied = agent.deep_copy()
-    assert copied.storage is not agent.storage
-    assert copied.storage.db_engine is agent.storage.db_engine  # type: ignore[union-attr]  # it has one
+    storage = database.storage()
+    agent: Agent = make("agent", storage, openai, "s1")
+    copied: Any = agent.deep_copy()
+    assert copied.storage is not storage
+    assert copied.storage.db_engine is storage.db_engine
     copied.run("hello")
-    assert agent.storage.read("s1") is not None  # type: ignore[union-attr]  # it has one
-    assert copy.deepcopy(agent.storage).read("s1") is not None  # type: ignore[union-attr]  # it has one
+    assert storage.read("s1") is not None
+    assert copy.deepcopy(storage).read("s1") is not None
 
 
 @pytest.mark.parametrize("asynchronous", [True, False], ids=["async", "sync"])
