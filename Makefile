@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 STAMPS := $(VENV)/.stamps
 
-.PHONY: demo test matrix lint format bench docs dist clean
+.PHONY: demo test services matrix lint format bench docs dist clean
 
 demo: $(STAMPS)/run
 	@rm -f build/demo.db && mkdir -p build
@@ -13,6 +13,9 @@ demo: $(STAMPS)/run
 
 test: $(STAMPS)/test
 	$(BIN)/python -m pytest -n auto $(ARGS)
+
+services: $(STAMPS)/test
+	$(BIN)/python -m examples.services
 
 matrix: $(STAMPS)/test
 	$(BIN)/python -m pytest -n auto --matrix tests/compat/test_continuity.py -k goes_on_where_it_was $(ARGS)

@@ -4,8 +4,8 @@
     python examples/agent_with_storage.py "A question" ...    one question after the other, and out
     python examples/agent_with_storage.py --new --user ada    a new session for another user
 
-It is the agent of Agno's documentation with one import changed. `python -m examples.services` starts all that it needs
-on this machine, without an account anywhere.
+It is the agent of Agno's documentation with one import changed. `make services` starts all that it needs on
+this machine, without an account anywhere.
 """
 
 from __future__ import annotations
@@ -20,25 +20,26 @@ from agno.knowledge.pdf_url import PDFUrlKnowledgeBase
 from agno.models.openai import OpenAIChat
 from agno.vectordb.pgvector import PgVector
 
-from storage_admin import PostgresStorage  # the one change: this was agno.storage.postgres
+from storage_admin import PostgresStorage, StorageAdminError  # the one change: this was agno.storage.postgres
 
-DB_URL = os.environ.get("DATABASE_URL", "postgresql+psycopg://ai:ai@localhost:5532/ai")
-PDF_URL = os.environ.get("PDF_URL", "http://localhost:8000/recipes.pdf")
 
-# auto_upgrade_schema: a table that an older release made is upgraded here, before the first read.
-storage = PostgresStorage(table_name="recipe_sessions", db_url=DB_URL, mode="agent", auto_upgrade_schema=True)
+def setting(name: str) -> str:
+    """An environment variable that has to be there."""
+    if not (value := os.environ.get(name)):
+        typer.echo(f"{name} is not set. `make services` starts what this needs, and prints it.", err=True)
+        raise typer.Exit(1)
+    return value
 
 
 def knowledge() -> PDFUrlKnowledgeBase:
     """The recipes, as vectors in a table beside the sessions; loaded once."""
-    recipes = PDFUrlKnowledgeBase(
-        urls=[PDF_URL], vector_db=PgVector(table_name="recipes", db_url=DB_URL, embedder=OpenAIEmbedder())
-    )
+    vectors = PgVector(table_name="recipes", db_url=setting("DATABASE_URL"), embedder=OpenAIEmbedder())
+    recipes = PDFUrlKnowledgeBase(urls=[setting("PDF_URL")], vector_db=vectors)
     recipes.load(recreate=False, skip_existing=True)
     return recipes
 
 
-def session_of(user: str) -> str | None:
+def newest_session(storage: PostgresStorage, user: str) -> str | None:
     """The newest session of a user, if there is one."""
     sessions = storage.get_all_session_ids(user_id=user)
     return sessions[0] if sessions else None
@@ -50,7 +51,14 @@ def talk(
     user: Annotated[str, typer.Option(help="Who is talking.")] = "user",
 ) -> None:
     """Talk with the cook; the newest session of the user goes on."""
-    session_id = None if new else session_of(user)
+    try:
+        # auto_upgrade_schema: a table that an older release made is upgraded here, before the first read.
+        url = setting("DATABASE_URL")
+        storage = PostgresStorage("recipe_sessions", db_url=url, mode="agent", auto_upgrade_schema=True)
+        session_id = None if new else newest_session(storage, user)
+    except StorageAdminError as error:
+        typer.echo(error, err=True)
+        raise typer.Exit(1) from None
     typer.echo(f"Continuing session {session_id}" if session_id else "A new session", err=True)
     cook = Agent(
         model=OpenAIChat(id="gpt-4o-mini"),

@@ -8,6 +8,7 @@ nothing else: enough to see what an agent remembers.
 
 from __future__ import annotations
 
+import argparse
 import functools
 import signal
 import sys
@@ -28,6 +29,7 @@ class Files(SimpleHTTPRequestHandler):
 
 def main() -> None:
     """Start everything, say where it is, wait."""
+    argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None).parse_args()
     folder = Path(__file__).parent
     handler = functools.partial(Files, directory=str(folder))
     with Server() as server, openai_server() as model, ThreadingHTTPServer(("127.0.0.1", 0), handler) as files:

@@ -67,6 +67,10 @@ class Outcome(msgspec.Struct, frozen=True):
         """Whether anything was done."""
         return bool(self.statements)
 
+    def __str__(self) -> str:
+        done = "; ".join(map(str, self.plan.changes)) if self.changed else "nothing to do"
+        return f"{self.plan.table} ({', '.join(self.plan.kinds)}): {self.error or done}"
+
 
 class UpgradeReport(msgspec.Struct, frozen=True):
     """What `upgrade` did, table by table."""

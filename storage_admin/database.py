@@ -18,6 +18,7 @@ from storage_admin.errors import (
     BadDatabaseURL,
     CannotConnect,
     DatabaseBusy,
+    DriverMissing,
     NoSuchFile,
     NotADatabase,
     QueryFailed,
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 MASK = "***"
 WORD = 6
 BUSY_SECONDS = 30
+# Lines of a driver's message: what may hold stored values, and what our own advice says better.
+NOT_SAID = ("DETAIL:", "LINE ", "^", "CONTEXT:", "Is the server running")
 SECRET_QUERY = re.compile(r"password|secret|token|passfile|sslkey", re.IGNORECASE)
 
 # What people write, and the driver that we bring.
@@ -125,7 +128,7 @@ def make_engine(url: URL, *, writable: bool = False, create: bool = False) -> En
 
     Raises:
         NoSuchFile: the SQLite file is not there.
-        UnsupportedDatabase: the driver that the URL names is not installed.
+        DriverMissing: the driver that the URL names is not installed.
     """
     if url.get_backend_name() == "sqlite":
         return _sqlite_engine(url, writable=writable, create=create)
@@ -139,7 +142,7 @@ def pooled_engine(url: URL, json_deserializer: Callable[[Any], Any]) -> Engine:
     not there; a database in memory is one connection, which threads take in turn.
 
     Raises:
-        UnsupportedDatabase: the driver that the URL names is not installed.
+        DriverMissing: the driver that the URL names is not installed.
     """
     if url.get_backend_name() != "sqlite":
         return _server_engine(url, json_deserializer=json_deserializer)
@@ -175,7 +178,7 @@ def _server_engine(url: URL, **options: Any) -> Engine:
     try:
         return create_engine(url, connect_args=arguments, hide_parameters=True, **options)
     except (ModuleNotFoundError, exc.NoSuchModuleError):
-        raise UnsupportedDatabase(name=url.drivername, supported="postgresql (psycopg), sqlite") from None
+        raise DriverMissing(driver=url.drivername) from None
 
 
 def _sqlite_engine(url: URL, *, writable: bool, create: bool) -> Engine:
@@ -245,10 +248,10 @@ def checked_out(engine: Engine) -> Iterator[Connection]:
         try:
             connection = engine.connect()
         except exc.DBAPIError as error:
-            raise connection_error(engine.url, error) from error
-        except exc.TimeoutError as error:
+            raise connection_error(engine.url, error) from None  # a chain of drivers' frames says less than we do
+        except exc.TimeoutError:
             facts = {"problem": "every connection of the pool is in use", "advice": "Give the engine a larger pool."}
-            raise DatabaseBusy(database=displayed_url(engine.url), **facts) from error
+            raise DatabaseBusy(database=displayed_url(engine.url), **facts) from None
         try:
             yield connection
         finally:
@@ -304,7 +307,7 @@ def says(error: exc.DBAPIError, states: frozenset[str], texts: frozenset[str]) -
 def driver_message(error: exc.DBAPIError) -> str:
     """What the driver said, on one line, without the details that may hold stored values."""
     lines = [line.strip() for line in str(error.orig).splitlines()]
-    kept = [line for line in lines if line and not line.startswith(("DETAIL:", "LINE ", "^", "CONTEXT:"))]
+    kept = [line for line in lines if line and not line.startswith(NOT_SAID)]
     return "; ".join(kept[:2]).rstrip(".?")
 
 
@@ -336,14 +339,15 @@ def connection_error(url: URL, error: exc.DBAPIError) -> StorageAdminError:
     return _no_database(url, problem) or CannotConnect(database=displayed_url(url), problem=problem, advice=advice)
 
 
-def query_error(url: URL, error: exc.DBAPIError) -> StorageAdminError:
-    """The error of ours for a statement that failed outside an upgrade."""
+def query_error(url: URL, error: exc.DBAPIError, where: str = "") -> StorageAdminError:
+    """The error of ours for a statement that failed outside an upgrade; ``where`` may name a table."""
     problem = driver_message(error)
     advice = advice_for(problem, RIGHTS + CONNECTING[-2:])
     failed = (
         DatabaseBusy if any(text in problem for text in DIALECTS[url.get_backend_name()].busy_texts) else QueryFailed
     )
-    return _no_database(url, problem) or failed(database=displayed_url(url), problem=problem, advice=advice)
+    database = f"{where} in {displayed_url(url)}" if where else displayed_url(url)
+    return _no_database(url, problem) or failed(database=database, problem=problem, advice=advice)
 
 
 def _no_database(url: URL, problem: str) -> NotADatabase | None:

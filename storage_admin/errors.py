@@ -70,6 +70,12 @@ class UnsupportedDatabase(UsageError):
     """{name} is not supported. This release works with: {supported}."""
 
 
+class DriverMissing(UnsupportedDatabase):
+    """The driver of {driver} is not installed. Install it, or write postgresql+psycopg://, whose driver comes with
+    storage-admin.
+    """
+
+
 class NoSchemas(UsageError):
     """{title} has no schemas; leave out --schema {schema}."""
 
@@ -158,7 +164,7 @@ class NoDatabase(UsageError, ValueError):
 
 
 class WrongDatabase(UsageError, ValueError):
-    """{storage} keeps sessions in {title}, and this is {found}. storage_admin has a class for each database."""
+    """{storage} keeps sessions in {title}, and this is {found}. storage_admin has PostgresStorage and SqliteStorage."""
 
 
 class UnsupportedSchemaVersion(UsageError, ValueError):
@@ -168,7 +174,7 @@ class UnsupportedSchemaVersion(UsageError, ValueError):
 
 
 class NotAStorage(UsageError, TypeError):
-    """{found} {problem}, so there is no table to upgrade."""
+    """An object of type {found} is no storage with a table in a SQL database. {advice}"""
 
 
 class NotASession(UsageError, TypeError):
@@ -223,7 +229,7 @@ class SchemaAhead(TableError):
 class SchemaOutdated(TableError):
     """{table} is outdated for {kind} sessions, and nothing was read or written; pending: {missing}. To upgrade it at
     start-up, build the storage with auto_upgrade_schema=True; to do it once, call storage.upgrade_schema(), or run:
-    storage-admin upgrade {argument}
+    storage-admin upgrade {argument} --db-url {url}
     """
 
 

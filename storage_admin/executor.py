@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -101,10 +102,7 @@ def _apply(connection: Connection, dialect: Dialect, replan: Callable[[], Plan],
     refuse(plan)
     if not plan.runnable:
         return Applied(plan)
-    # Alembic costs a tenth of a second to import: only who has something to do pays for it.
-    from storage_admin.render import render
-
-    statements = render(plan, dialect)
+    statements = _rendered(plan, dialect)
     started = time.perf_counter()
     for statement in statements:
         _execute(connection, dialect, statement, plan)
@@ -123,6 +121,20 @@ def _apply(connection: Connection, dialect: Dialect, replan: Callable[[], Plan],
         tool_version=tool_version,
     )
     return Applied(plan, statements, seconds, _record(connection, dialect, revision))
+
+
+def _rendered(plan: Plan, dialect: Dialect) -> tuple[str, ...]:
+    # Alembic writes into an application's log how it works ("will assume non-transactional DDL"), not what we do.
+    logger = logging.getLogger("alembic")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        # It costs a tenth of a second to import: only who has something to do pays for it.
+        from storage_admin.render import render
+
+        return render(plan, dialect)
+    finally:
+        logger.setLevel(level)
 
 
 def _execute(connection: Connection, dialect: Dialect, statement: str, plan: Plan) -> None:

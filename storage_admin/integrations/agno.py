@@ -35,9 +35,8 @@ def upgrade_schema(storage: Any, *, kind: str | None = None, patience: Patience 
         return storage.upgrade_schema(kind)
     engine, name = getattr(storage, "db_engine", None), getattr(storage, "table_name", None)
     if not isinstance(engine, Engine) or not isinstance(name, str):
-        inner = getattr(storage, "storage", None)
-        problem = "has no table; give its .storage" if hasattr(inner, "table_name") else "keeps nothing in SQL"
-        raise NotAStorage(found=f"a {type(storage).__name__}", problem=problem)
+        advice = "Give its .storage." if getattr(storage, "storage", None) is not None else ""
+        raise NotAStorage(found=type(storage).__name__, advice=advice)
     ref = TableRef(name, translated_schema(engine, getattr(storage, "schema", None)))
     gate = Gate(engine, dialect_of(engine), ref, url=None, upgrades=True, patience=patience)
     return gate.upgrade(_kinds(storage, kind))

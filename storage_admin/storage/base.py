@@ -21,6 +21,7 @@ from storage_admin.database import (
 )
 from storage_admin.dialects import DIALECTS
 from storage_admin.errors import (
+    BadTableName,
     NoDatabase,
     NotASession,
     NotWritten,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from storage_admin.admin import Outcome
+    from storage_admin.errors import StorageAdminError
     from storage_admin.locking import Patience
     from storage_admin.storage.sessions import Kind
 else:
@@ -85,6 +87,8 @@ class SqlStorage(AgnoStorage):
     ) -> None:
         if schema_version != 1:
             raise UnsupportedSchemaVersion(version=schema_version)
+        if not table_name or "\0" in table_name:
+            raise BadTableName(text=table_name, problem="it is empty or has a NUL character")
         self.table_name = table_name
         self.schema = schema
         self.schema_version = schema_version
@@ -205,7 +209,7 @@ class SqlStorage(AgnoStorage):
             self._retried(self._for(self.mode).delete, self._asked(session_id=session_id))
         except exc.DBAPIError as error:
             if not self._is_stale(error):  # no table, no session
-                raise query_error(self.db_engine.url, error) from None
+                raise self._failed(error) from None
 
     # --- the table -----------------------------------------------------------------------------------------
 
@@ -306,14 +310,17 @@ class SqlStorage(AgnoStorage):
             return self._retried(statement, parameters)
         except exc.DBAPIError as error:
             if not self._is_stale(error):
-                raise query_error(self.db_engine.url, error) from None
+                raise self._failed(error) from None
         # Somebody dropped the table, or put an older one in its place, since we looked.
         self._gate.forget()
         self._gate.enter(kind)
         try:
             return self._retried(statement, parameters)
         except exc.DBAPIError as error:
-            raise query_error(self.db_engine.url, error) from None
+            raise self._failed(error) from None
+
+    def _failed(self, error: exc.DBAPIError) -> StorageAdminError:
+        return query_error(self.db_engine.url, error, self._shown)
 
     def _retried(self, statement: Executable, parameters: dict[str, Any]) -> Sequence[Row[Any]]:
         """Send a statement; once more if the connection had died in the pool: all of ours may be sent twice."""

@@ -191,6 +191,7 @@ class Gate:
             kind=kind,
             missing=", ".join(map(str, plan.changes)),
             argument=shlex.quote(f"{plan.table}={kind}"),
+            url=shlex.quote(displayed_url(self.engine.url)),
         )
 
     def _remark(self, plan: Plan) -> None:

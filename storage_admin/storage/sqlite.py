@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import URL
 
 from storage_admin.database import in_memory, parse_url
-from storage_admin.errors import UnsupportedDatabase
+from storage_admin.errors import BadDatabaseURL, UnsupportedDatabase
 from storage_admin.storage.base import SqlStorage
 
 if TYPE_CHECKING:
@@ -71,6 +71,8 @@ def _url(db_url: str | None, db_file: str | Path | None) -> URL:
             return url
         path = Path(url.database or "")
     elif db_file is not None:
+        if "://" in str(db_file):
+            raise BadDatabaseURL(problem="db_file takes a path, and this is a URL, which db_url takes")
         path = Path(db_file)
     else:
         return URL.create("sqlite")

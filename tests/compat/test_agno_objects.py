@@ -56,9 +56,9 @@ def test_it_says_what_it_did_and_does_nothing_the_second_time(database: Database
 
 
 def test_what_has_no_table_is_refused_in_words(database: Database, openai: str, tmp_path: Path) -> None:
-    with pytest.raises(NotAStorage, match="a JsonStorage keeps nothing in SQL"):
+    with pytest.raises(NotAStorage, match="An object of type JsonStorage is no storage with a table"):
         upgrade_schema(JsonStorage(dir_path=tmp_path))
-    with pytest.raises(NotAStorage, match="a Agent has no table; give its .storage"):
+    with pytest.raises(NotAStorage, match="type Agent is no storage .* Give its .storage"):
         upgrade_schema(make("agent", database.storage(), openai, "s1"))
 
 

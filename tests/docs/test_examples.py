@@ -29,18 +29,30 @@ def recipes() -> Iterator[str]:
         files.shutdown()
 
 
-def cook(database: Database, openai: str, recipes: str, *arguments: str) -> tuple[str, str]:
-    url = database.url.replace("://", "+psycopg://")
-    environment = os.environ | {
-        "DATABASE_URL": url,
-        "OPENAI_BASE_URL": openai,
-        "OPENAI_API_KEY": "none",
-        "PDF_URL": recipes,
-    }
+def started(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "examples" / "agent_with_storage.py"), *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, check=False)
+
+
+def cook(database: Database, openai: str, recipes: str, *arguments: str) -> tuple[str, str]:
+    done = started(
+        *arguments,
+        DATABASE_URL=database.url.replace("://", "+psycopg://"),
+        OPENAI_BASE_URL=openai,
+        OPENAI_API_KEY="none",
+        PDF_URL=recipes,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout, done.stderr
+
+
+def test_the_example_says_in_a_line_what_it_lacks() -> None:
+    unset = started("hello")
+    assert (unset.returncode, unset.stderr.splitlines()[0][:23]) == (1, "DATABASE_URL is not set")
+    nobody = started("hello", DATABASE_URL="postgresql://ai:sesame@127.0.0.1:1/ai")
+    assert nobody.returncode == 1
+    assert nobody.stderr.startswith("Cannot connect to postgresql+psycopg://ai:***@127.0.0.1:1/ai")
+    assert "Traceback" not in nobody.stderr
 
 
 def test_a_second_process_answers_from_the_history_and_the_documents(

@@ -55,6 +55,16 @@ def test_with_the_flag_and_a_mode_the_table_is_upgraded_by_the_constructor(datab
     assert database.admin().check(["sessions"]).status is Status.CURRENT
 
 
+def test_the_log_says_what_was_done_and_not_how(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    old_agents(database)
+    caplog.clear()
+    database.storage(mode="agent", auto_upgrade_schema=True)
+    [record] = caplog.records
+    assert record.name == "storage_admin.storage"
+    assert "add column team_session_id" in record.getMessage()
+
+
 def test_with_the_flag_alone_it_is_upgraded_before_the_first_statement_of_a_kind(database: Database) -> None:
     old_agents(database)
     before = definition(database)
@@ -133,7 +143,7 @@ def test_without_the_flag_nothing_is_read_or_written_and_the_error_says_what_to_
         assert f"{table} is outdated for agent sessions, and nothing was read or written" in told
         assert "add column team_session_id" in told
         assert "auto_upgrade_schema=True" in told
-        assert f"storage.upgrade_schema(), or run: storage-admin upgrade {table}=agent" in told
+        assert f"storage.upgrade_schema(), or run: storage-admin upgrade {table}=agent --db-url " in told
     assert definition(database) == before
     assert storage.upgrade_schema().changed
     assert storage.read("s1").session_id == "s1"  # the same object, without a new start
@@ -147,6 +157,8 @@ def test_the_manual_upgrade_always_upgrades_and_returns_what_it_did(database: Da
     assert any("team_session_id" in statement for statement in outcome.statements)
     again = storage.upgrade_schema()
     assert (again.changed, again.statements) == (False, ())
+    assert str(again) == f"{database.table('sessions')} (agent): nothing to do"
+    assert "add column team_session_id; create index" in str(outcome)
     assert database.storage("fresh", mode="team").upgrade_schema().plan.kinds == ("team",)
     assert database.storage("default").upgrade_schema().plan.kinds == ("agent",)
 

@@ -15,7 +15,16 @@ import sqlalchemy as sa
 from agno.storage.base import Storage
 
 from storage_admin import PostgresStorage, SqliteStorage, StorageAdminError
-from storage_admin.errors import NoDatabase, NotASession, UnknownKind, UnsupportedSchemaVersion, WrongDatabase
+from storage_admin.errors import (
+    BadDatabaseURL,
+    BadTableName,
+    DriverMissing,
+    NoDatabase,
+    NotASession,
+    UnknownKind,
+    UnsupportedSchemaVersion,
+    WrongDatabase,
+)
 from storage_admin.storage.sessions import ENTITY
 from tests.conftest import Database
 from tests.storage.sessions import CLASSES, KINDS, content, session
@@ -271,6 +280,9 @@ def test_a_file_of_an_odd_name_in_a_new_folder_is_made(tmp_path: Any) -> None:
         (lambda: PostgresStorage("t"), NoDatabase, "PostgresStorage needs db_url or db_engine"),
         (lambda: PostgresStorage("t", db_url="sqlite:///x.db"), WrongDatabase, "PostgreSQL, and this is sqlite"),
         (lambda: SqliteStorage("t", db_url="postgresql://h/d"), WrongDatabase, "SQLite, and this is postgresql"),
+        (lambda: SqliteStorage(""), BadTableName, "it is empty"),
+        (lambda: SqliteStorage("t", db_file="sqlite:///x.db"), BadDatabaseURL, "which db_url takes"),
+        (lambda: PostgresStorage("t", db_url="postgresql+pg8000://h/d"), DriverMissing, "write postgresql+psycopg://"),
         (lambda: SqliteStorage("t", schema_version=2), UnsupportedSchemaVersion, "schema_version=2 does not exist"),
         (lambda: SqliteStorage("t", mode="agents"), UnknownKind, "Did you mean agent?"),  # type: ignore[arg-type]  # a mistake
     ],
