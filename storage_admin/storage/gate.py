@@ -124,8 +124,9 @@ class Gate:
             As `StorageAdmin.upgrade`, with the error of the table itself in place of UpgradeFailed.
         """
         ref = self._ask(lambda connection: self._resolved(connection, kinds))
+        admin = StorageAdmin(self.engine)
         try:
-            report = StorageAdmin(self.engine).upgrade([ref], patience=self.patience, index_limit=index_limit)
+            report = _twice(lambda: admin.upgrade([ref], patience=self.patience, index_limit=index_limit))
         except UpgradeFailed as error:
             raise error.failures[0] from None
         [outcome] = report.outcomes
@@ -211,18 +212,25 @@ class Gate:
         return self._ask(glance)
 
     def _ask(self, question: Callable[[Connection], Answer]) -> Answer:
-        """Ask on a connection of the pool; once more if that one had died there."""
-        try:
+
+        def ask() -> Answer:
             with connected(self.engine) as connection:
                 return question(connection)
-        except QueryFailed as error:
-            if not getattr(error.__cause__, "connection_invalidated", False):
-                raise
-        with connected(self.engine) as connection:
-            return question(connection)
+
+        return _twice(ask)
 
     def _resolved(self, connection: Connection, kinds: tuple[str, ...] = ()) -> TableRef:
         schema = self.ref.schema
         if schema is None and self.dialect.has_schemas:
             schema = connection.scalar(text(self.dialect.home_schema), {"name": self.ref.name})
         return TableRef(self.ref.name, schema, kinds)
+
+
+def _twice(action: Callable[[], Answer]) -> Answer:
+    """Do something that uses a connection of the pool; once more if that one had died there."""
+    try:
+        return action()
+    except QueryFailed as error:
+        if not getattr(error.__cause__, "connection_invalidated", False):
+            raise
+    return action()

@@ -248,6 +248,7 @@ def test_a_connection_that_died_in_the_pool_is_replaced_without_a_word(postgres:
     storage = postgres.storage()
     storage.upsert(session())
     calls: list[Callable[[], Any]] = [lambda: storage.read("s1"), lambda: storage.upsert(session())]
+    calls += [storage.upgrade_schema, storage.table_exists]
     for call in calls:
         postgres.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'storage-admin'")
         assert call() is not None
