@@ -33,6 +33,10 @@ storage = PostgresStorage("sessions", db_url="{url}", mode="agent", auto_upgrade
 assert storage.upsert(AgentSession(session_id="s1", user_id="ada", memory={{"runs": []}})) is not None
 """
 
+AGNO = "Agno 1.8.4"
+SAME_WORK = "the raw driver, same work"
+AS_IT_COMES = "the raw driver, as it comes"
+
 SIZES = {"10 KB": 10_000, "100 KB": 100_000, "1 MB": 1_000_000}
 ROUNDS = {"10 KB": 400, "100 KB": 150, "1 MB": 40}
 AGNO_LIMITS = {"upsert": 0.45, "read": 0.65}
@@ -80,27 +84,41 @@ def talk(size: int) -> AgentSession:
     )
 
 
-def on_postgres(url: str, dsn: str) -> tuple[Contestant, Contestant, Contestant]:
-    """Ours, Agno's and raw psycopg, each with a connection of its own on a table of its own."""
+def on_postgres(url: str, dsn: str) -> dict[str, Contestant]:
+    """Ours, Agno's and raw psycopg twice, each with a connection of its own on a table of its own."""
     ours = PostgresStorage("ours", db_url=url, mode="agent", auto_upgrade_schema=True)
     agno = AgnoPostgres("theirs", db_url=url, mode="agent")
     agno.create()
-    PostgresStorage("raw", db_url=url, mode="agent").create()
-    connection = psycopg.connect(dsn, autocommit=True, prepare_threshold=None)  # as ours, which stands behind poolers
+    return {
+        "ours": Contestant(ours.upsert, ours.read),
+        AGNO: Contestant(agno.upsert, agno.read),
+        # As ours it returns a copy of what is stored, and sends no prepared statements, to stand behind poolers.
+        SAME_WORK: raw_psycopg(url, dsn, "raw", returns_copy=True, prepare_threshold=None),
+        AS_IT_COMES: raw_psycopg(url, dsn, "bare", returns_copy=False, prepare_threshold=5),
+    }
+
+
+def raw_psycopg(url: str, dsn: str, table: str, *, returns_copy: bool, prepare_threshold: int | None) -> Contestant:
+    """Psycopg itself, on a table of its own."""
+    PostgresStorage(table, db_url=url, mode="agent").create()
+    connection = psycopg.connect(dsn, autocommit=True, prepare_threshold=prepare_threshold)
     set_json_loads(msgspec.json.decode, connection)
-    raw = raw_driver(connection.execute, "postgresql+psycopg", "ai", partial(Jsonb, dumps=as_it_is))
-    return Contestant(ours.upsert, ours.read), Contestant(agno.upsert, agno.read), raw
+    as_json = partial(Jsonb, dumps=as_it_is)
+    return raw_driver(connection.execute, "postgresql+psycopg", ("ai", table), as_json, returns_copy=returns_copy)
 
 
-def on_sqlite(folder: Path) -> tuple[Contestant, Contestant, Contestant]:
+def on_sqlite(folder: Path) -> dict[str, Contestant]:
     """Ours, Agno's and raw sqlite3, each on a file of its own."""
     ours = SqliteStorage("ours", db_file=folder / "ours.db", mode="agent", auto_upgrade_schema=True)
     agno = AgnoSqlite("theirs", db_file=str(folder / "theirs.db"), mode="agent")
     agno.create()
     SqliteStorage("raw", db_file=folder / "raw.db", mode="agent").create()
     connection = sqlite3.connect(folder / "raw.db", isolation_level=None)
-    raw = raw_driver(connection.execute, "sqlite", None, bytes.decode)
-    return Contestant(ours.upsert, ours.read), Contestant(agno.upsert, agno.read), raw
+    return {
+        "ours": Contestant(ours.upsert, ours.read),
+        AGNO: Contestant(agno.upsert, agno.read),
+        SAME_WORK: raw_driver(connection.execute, "sqlite", (None, "raw"), bytes.decode, returns_copy=True),
+    }
 
 
 def as_it_is(data: bytes) -> bytes:
@@ -109,14 +127,19 @@ def as_it_is(data: bytes) -> bytes:
 
 
 def raw_driver(
-    execute: Callable[..., Any], driver: str, schema: str | None, as_json: Callable[[bytes], object]
+    execute: Callable[..., Any],
+    driver: str,
+    table: tuple[str | None, str],
+    as_json: Callable[[bytes], object],
+    *,
+    returns_copy: bool,
 ) -> Contestant:
     """The same statements, as a text, on the driver itself."""
     catalog = load_catalog()
     made: Callable[..., Dialect] = make_url(f"{driver}://").get_dialect()
     dialect = made(paramstyle="named" if driver == "sqlite" else "pyformat")
     target = catalog.target_for(("agent",), catalog.head, dialect.name)
-    statements = Statements(dialect.name, target, "agent", schema, "raw", keep_owner=True)
+    statements = Statements(dialect.name, target, "agent", *table, keep_owner=True)
     both: tuple[ClauseElement, ...] = (statements.upsert, statements.read)
     upsert, read = (str(statement.compile(dialect=dialect)) for statement in both)
 
@@ -126,7 +149,7 @@ def raw_driver(
         now = int(time.time())
         sent = {key: as_json(data) for key, data in encoded.items()}
         [row] = execute(upsert, {**values, **sent, NOW: now, "created_at": now}).fetchall()
-        return row, {key: msgspec.json.decode(data) for key, data in encoded.items()}  # what is stored, as ours returns
+        return row, {key: msgspec.json.decode(data) for key, data in encoded.items()} if returns_copy else None
 
     def fetch(session_id: str) -> object:
         cursor = execute(read, {"session_id": session_id})
@@ -136,18 +159,18 @@ def raw_driver(
     return Contestant(write, fetch)
 
 
-def duels(database: str, contestants: tuple[Contestant, Contestant, Contestant]) -> list[Duel]:
-    """Every size, upsert and read, against both peers, in turn."""
+def duels(database: str, contestants: dict[str, Contestant]) -> list[Duel]:
+    """Every size, upsert and read, against each peer, in turn."""
     found: list[Duel] = []
     for size, count in SIZES.items():
         session = talk(count)
         for act in ("upsert", "read"):
-            mine, theirs, bare = timed([_call(who, act, session) for who in contestants], ROUNDS[size])
+            mine, *others = timed([_call(who, act, session) for who in contestants.values()], ROUNDS[size])
             raw_limit = RAW_LIMITS[size] if database == "PostgreSQL" else None
-            peers = (("Agno 1.8.4", theirs, AGNO_LIMITS[act]), ("the raw driver", bare, raw_limit))
-            for peer, other, limit in peers:
-                ratio = statistics.median(a / b for a, b in zip(mine, other, strict=True))
-                medians = statistics.median(mine), statistics.median(other)
+            for peer, theirs in zip(list(contestants)[1:], others, strict=True):
+                ratio = statistics.median(a / b for a, b in zip(mine, theirs, strict=True))
+                medians = statistics.median(mine), statistics.median(theirs)
+                limit = AGNO_LIMITS[act] if peer == AGNO else raw_limit
                 found.append(Duel(f"{act} {size}, {database}", peer, *medians, ratio, limit))
     return found
 

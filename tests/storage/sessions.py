@@ -10,13 +10,15 @@ from agno.storage.session.team import TeamSession
 from agno.storage.session.v2.workflow import WorkflowSession as WorkflowSessionV2
 from agno.storage.session.workflow import WorkflowSession
 
+from storage_admin.storage.sessions import Kind
+
 CLASSES: dict[str, Any] = {
     "agent": AgentSession,
     "team": TeamSession,
     "workflow": WorkflowSession,
     "workflow_v2": WorkflowSessionV2,
 }
-KINDS = tuple(CLASSES)
+KINDS: tuple[Kind, ...] = ("agent", "team", "workflow", "workflow_v2")
 
 
 def session(kind: str = "agent", session_id: str = "s1", user_id: str | None = "ada", **more: Any) -> Any:

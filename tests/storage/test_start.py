@@ -176,7 +176,7 @@ def test_a_storage_that_was_given_no_mode_goes_by_what_the_table_holds(database:
 def test_a_missing_table_is_created_for_the_kind_that_is_used(database: Database) -> None:
     for kind in KINDS:
         storage = database.storage(kind)
-        storage.mode = kind  # type: ignore[assignment]  # mypy sees a str
+        storage.mode = kind
         assert storage.read("s1") is None
         assert database.admin().check([f"{database.table(kind)}={kind}"]).status is Status.CURRENT
 

@@ -152,7 +152,7 @@ def test_the_mode_can_be_set_and_what_it_says_is_read(database: Database) -> Non
     storage = database.storage(auto_upgrade_schema=True)
     assert storage.mode == "agent"
     for kind in KINDS:
-        storage.mode = kind  # type: ignore[assignment]  # mypy sees a str
+        storage.mode = kind
         assert storage.mode == kind
         storage.upsert(session(kind, f"of-{kind}"))
         assert type(storage.read(f"of-{kind}")) is CLASSES[kind]
@@ -180,8 +180,8 @@ def test_an_agent_and_a_team_may_share_a_storage_across_threads_and_tasks(databa
     storage.mode = "agent"
 
     def work(number: int) -> None:
-        kind = ("agent", "team")[number % 2]
-        storage.mode = kind  # type: ignore[assignment]  # mypy sees a str
+        kind = KINDS[number % 2]  # an agent or a team
+        storage.mode = kind
         for turn in range(10):
             name = f"{kind}{(number + turn) % 4}"
             found = storage.read(name)
