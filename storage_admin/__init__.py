@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from storage_admin.version import __version__
 
 if TYPE_CHECKING:
-    from storage_admin.admin import DatabaseInfo, Outcome, StorageAdmin, Survey, UpgradeReport
+    from storage_admin.admin import StorageAdmin
     from storage_admin.catalog import Catalog, load_catalog
     from storage_admin.changes import Plan, Status
     from storage_admin.errors import SchemaOutdated, SessionOwnedByAnother, StorageAdminError, UpgradeFailed
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from storage_admin.integrations.agno import upgrade_schema
     from storage_admin.locking import Patience
     from storage_admin.naming import TableRef
+    from storage_admin.reports import DatabaseInfo, Outcome, Survey, UpgradeReport
     from storage_admin.storage import PostgresStorage, SqliteStorage
 
 __all__ = [
@@ -43,7 +44,7 @@ __all__ = [
 
 # The command line imports this package before it knows what to do; `--help` must not pay for SQLAlchemy.
 _HOMES = {
-    "admin": ("DatabaseInfo", "Outcome", "StorageAdmin", "Survey", "UpgradeReport"),
+    "admin": ("StorageAdmin",),
     "catalog": ("Catalog", "load_catalog"),
     "changes": ("Plan", "Status"),
     "errors": ("SchemaOutdated", "SessionOwnedByAnother", "StorageAdminError", "UpgradeFailed"),
@@ -51,6 +52,7 @@ _HOMES = {
     "integrations.agno": ("upgrade_schema",),
     "locking": ("Patience",),
     "naming": ("TableRef",),
+    "reports": ("DatabaseInfo", "Outcome", "Survey", "UpgradeReport"),
     "storage": ("PostgresStorage", "SqliteStorage"),
 }
 

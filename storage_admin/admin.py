@@ -2,88 +2,42 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from functools import partial
+from threading import Lock
 from typing import TYPE_CHECKING
 
-import msgspec
 from sqlalchemy import URL, Engine, exc
 
-from storage_admin import history
+from storage_admin import access, batch, history
 from storage_admin.catalog import load_catalog
 from storage_admin.changes import Status
-from storage_admin.database import connected, dialect_of, displayed_url, driver_message, make_engine, parse_url
+from storage_admin.database import autocommit, checked_out, connected, dialect_of, make_engine, parse_url
 from storage_admin.discovery import Finder, check_schema
-from storage_admin.errors import NoSchemas, QueryFailed, StorageAdminError, UpgradeFailed
+from storage_admin.errors import (
+    NoSchemas,
+    QueryFailed,
+    RoleNeedsURL,
+    RoleThroughPooler,
+    StorageAdminError,
+    UpgradeFailed,
+)
 from storage_admin.executor import apply
 from storage_admin.locking import Patience
+from storage_admin.messages import displayed_url, driver_message
 from storage_admin.naming import TableRef, parse_table
+from storage_admin.reports import DatabaseInfo, Outcome, Survey, UpgradeReport
 from storage_admin.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from sqlalchemy import Connection
 
+    from storage_admin.access import Server
     from storage_admin.catalog import Catalog
     from storage_admin.changes import Plan
     from storage_admin.history import Revision
-
-
-class DatabaseInfo(msgspec.Struct, frozen=True):
-    """The database that was looked at. ``url`` holds no password."""
-
-    dialect: str
-    server_version: str
-    url: str
-
-
-class Survey(msgspec.Struct, frozen=True):
-    """Every table that was asked for, compared with the catalogue. ``notes`` are worth a reader's while."""
-
-    database: DatabaseInfo
-    head: int
-    plans: tuple[Plan, ...]
-    notes: tuple[str, ...] = ()
-
-    @property
-    def status(self) -> Status:
-        """The gravest status of all: ahead, drifted, outdated (a missing table counts as that), current."""
-        found = {plan.status for plan in self.plans}
-        grave = (Status.AHEAD, Status.DRIFTED, Status.OUTDATED)
-        if Status.MISSING in found:
-            found.add(Status.OUTDATED)
-        return next((status for status in grave if status in found), Status.CURRENT)
-
-
-class Outcome(msgspec.Struct, frozen=True):
-    """What `upgrade` did with one table. ``plan`` is what was pending; ``error`` says why it is pending still."""
-
-    plan: Plan
-    statements: tuple[str, ...] = ()
-    seconds: float = 0.0
-    error: StorageAdminError | None = None
-
-    @property
-    def changed(self) -> bool:
-        """Whether anything was done."""
-        return bool(self.statements)
-
-    def __str__(self) -> str:
-        done = "; ".join(map(str, self.plan.changes)) if self.changed else "nothing to do"
-        return f"{self.plan.table} ({', '.join(self.plan.kinds)}): {self.error or done}"
-
-
-class UpgradeReport(msgspec.Struct, frozen=True):
-    """What `upgrade` did, table by table."""
-
-    database: DatabaseInfo
-    head: int
-    outcomes: tuple[Outcome, ...]
-    notes: tuple[str, ...] = ()
-
-    @property
-    def failures(self) -> tuple[StorageAdminError, ...]:
-        """The errors of the tables that could not be upgraded."""
-        return tuple(outcome.error for outcome in self.outcomes if outcome.error is not None)
 
 
 class StorageAdmin:
@@ -94,10 +48,10 @@ class StorageAdmin:
     ``database`` is a URL or an SQLAlchemy engine; an engine is used as it is and never disposed of. ``schema`` limits
     the search and is where a table without a schema is created (on PostgreSQL `ai` by default, as in Agno).
     ``create`` lets a SQLite file come into being; otherwise a missing file is an error. ``catalog`` replaces the
-    shipped versions.
+    shipped versions. ``role`` is what each session on a server takes on (SET ROLE), as the owner of the tables.
 
     Raises:
-        BadDatabaseURL, UnsupportedDatabase: at once. All else is raised by the methods.
+        BadDatabaseURL, UnsupportedDatabase, RoleNeedsURL: at once. All else is raised by the methods.
     """
 
     def __init__(
@@ -107,6 +61,7 @@ class StorageAdmin:
         schema: str | None = None,
         catalog: Catalog | None = None,
         create: bool = False,
+        role: str | None = None,
     ) -> None:
         self.catalog = load_catalog() if catalog is None else catalog
         self.schema = schema
@@ -118,6 +73,9 @@ class StorageAdmin:
             self._url = parse_url(database) if isinstance(database, str) else database
         else:
             raise TypeError(f"a URL or an SQLAlchemy engine is needed, not {type(database).__name__}")
+        if role is not None and (self._engine is not None or self._url.get_backend_name() != "postgresql"):
+            raise RoleNeedsURL(role=role)
+        self._role = role
 
     def inspect(self, tables: Iterable[str | TableRef] | None = None) -> Survey:
         """Look at the named tables, or at all, with row estimates and sizes.
@@ -142,32 +100,32 @@ class StorageAdmin:
         to: int | None = None,
         patience: Patience | None = None,
         index_limit: int | None = None,
+        jobs: int = 1,
+        progress: Callable[[Outcome, int, int], None] | None = None,
     ) -> UpgradeReport:
         """Upgrade the named tables, or all that are outdated; create a missing one that is named with its kinds.
 
-        One transaction per table. A table that cannot be upgraded does not stop the others. With ``index_limit`` an
-        index that is missing on a table of more rows is not built, but reported in ``plan.deferred``.
+        One transaction per table, and after it the index builds of a large table. A table that cannot be upgraded does
+        not stop the others. ``jobs`` tables are worked on at a time, each on a connection of its own. ``progress`` is
+        called after each table that had something pending: with its outcome, how many are done, and how many there are.
+        With ``index_limit`` an index that is missing on a table of more rows is not built, but reported in
+        ``plan.deferred``.
 
         Raises:
             UpgradeFailed: at least one table could not be upgraded; ``report`` says what became of each.
-            And as `inspect`.
+            ReadOnlyServer: a standby, or a session that may only read. And as `inspect`.
         """
         refs = self._refs(tables)
         engine = self._open(writable=True)
         with connected(engine) as connection:
             finder = self._finder(engine, connection, index_limit)
             plans, notes = finder.survey(refs, to=to)
-            unrecorded: list[str] = []
-            outcomes = tuple(
-                self._upgrade(connection, finder, plan, patience or Patience(), unrecorded) for plan in plans
-            )
+            work = _Work(engine, finder, patience or Patience(), self._server(finder, plans))
+            jobs = jobs if finder.dialect.writes_in_parallel else 1
+            done = batch.run([plan for plan in plans if plan.status is not Status.CURRENT], work.line, jobs, progress)
+            outcomes = tuple(done.get(plan.table) or Outcome(plan) for plan in plans)
             info = self._info(engine, connection)
-        if unrecorded:
-            notes = (
-                *notes,
-                f"{len(unrecorded)} not recorded in {history.REVISIONS}: {unrecorded[0]}",
-            )
-        report = UpgradeReport(info, self.catalog.head, outcomes, notes)
+        report = UpgradeReport(info, self.catalog.head, outcomes, (*notes, *work.notes()))
         if report.failures:
             raise UpgradeFailed(report.failures, report)
         return report
@@ -215,7 +173,7 @@ class StorageAdmin:
     def _open(self, *, writable: bool = False) -> Engine:
         if self._engine is not None:
             return self._engine
-        return make_engine(self._url, writable=writable, create=self._create and writable)
+        return make_engine(self._url, writable=writable, create=self._create and writable, role=self._role)
 
     def _finder(self, engine: Engine, connection: Connection, index_limit: int | None = None) -> Finder:
         dialect = dialect_of(engine)
@@ -228,19 +186,61 @@ class StorageAdmin:
         version = ".".join(str(part) for part in connection.dialect.server_version_info or ())
         return DatabaseInfo(engine.dialect.name, version, displayed_url(self._url))
 
-    def _upgrade(
-        self, connection: Connection, finder: Finder, plan: Plan, patience: Patience, unrecorded: list[str]
-    ) -> Outcome:
-        if plan.status is Status.CURRENT:
-            return Outcome(plan)
+    def _server(self, finder: Finder, plans: Iterable[Plan]) -> Server | None:
+        """The server, where there is something to do: one that takes no changes is refused before anything is sent."""
+        if not any(plan.runnable for plan in plans):
+            return None
+        server = access.server_facts(finder.connection, finder.dialect)
+        access.refuse_read_only(server, finder.shown)
+        if server is not None and server.pooled and self._role is not None:
+            raise RoleThroughPooler(role=self._role, session_role=server.session_role)
+        return server
+
+
+class _Work:
+    """The upgrade of many tables of one database: what its lines have in common."""
+
+    def __init__(self, engine: Engine, finder: Finder, patience: Patience, server: Server | None) -> None:
+        self.engine, self.finder, self.patience, self.server = engine, finder, patience, server
+        self.unrecorded: list[str] = []
+        self._one_build = Lock()  # two concurrent index builds of one database wait for each other's snapshots
+        self._first = Lock()
+
+    @contextmanager
+    def line(self) -> Iterator[Callable[[Plan], Outcome]]:
+        """What upgrades one table after the other on a connection: the first line has the one that is there already."""
+        if self._first.acquire(blocking=False):
+            yield partial(self._upgrade, self.finder)
+        else:
+            with connected(self.engine) as connection:
+                yield partial(self._upgrade, self.finder.twin(connection))
+
+    @contextmanager
+    def another(self) -> Iterator[Connection]:
+        """A second connection for a line, in autocommit mode."""
+        with self._one_build, checked_out(self.engine) as connection:
+            autocommit(connection)
+            yield connection
+
+    def notes(self) -> Iterator[str]:
+        """What is worth a reader's while about all of them."""
+        if self.unrecorded:
+            yield f"{len(self.unrecorded)} not recorded in {history.REVISIONS}: {self.unrecorded[0]}"
+
+    def _upgrade(self, finder: Finder, plan: Plan) -> Outcome:
+        dialect, connection = finder.dialect, finder.connection
         try:
-            applied = apply(connection, finder.dialect, plan, lambda: finder.again(plan), patience, __version__)
+            if plan.runnable:
+                access.refuse_without_rights(plan, finder.facts.get(plan.table), self.server, dialect)
+            again = partial(finder.again, plan)
+            applied = apply(connection, dialect, plan, again, self.patience, __version__, self.another)
         except StorageAdminError as error:
             return Outcome(plan, error=error)
         except exc.DBAPIError as error:
-            # The connection is lost. What became of this table is not known here: look at it with `check`.
-            connection.rollback()  # of SQLAlchemy's own state, so that the next table gets a new connection
             return Outcome(plan, error=QueryFailed(database=str(plan.table), problem=driver_message(error), advice=""))
         if applied.not_recorded:
-            unrecorded.append(applied.not_recorded)
-        return Outcome(applied.plan, applied.statements, applied.seconds)
+            self.unrecorded.append(applied.not_recorded)
+        left = None
+        if applied.plan.deferred and finder.index_limit is None:
+            left = access.large_partitioned(applied.plan, finder.facts[plan.table], dialect)
+        return Outcome(applied.plan, applied.statements, applied.seconds, left)

@@ -151,6 +151,11 @@ class Catalog(msgspec.Struct, frozen=True, eq=False, dict=True):
         columns = frozenset(name for schema in older for name in schema.column_names)
         return columns, frozenset(index.columns for schema in older for index in schema.indexes)
 
+    def indexes_on(self, kinds: Iterable[str], columns: tuple[str, ...]) -> frozenset[Index]:
+        """Every definition that any version has of an index on these columns: each may have a name of its own."""
+        schemas = (schema for kind in kinds for _, schema in self.definitions(kind))
+        return frozenset(index for schema in schemas for index in schema.indexes if index.columns == columns)
+
     @cached_property
     def markers(self) -> tuple[str, ...]:
         """The columns by which a session table is looked for: the primary keys of all kinds."""

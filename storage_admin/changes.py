@@ -54,26 +54,32 @@ class SetDefault(msgspec.Struct, frozen=True):
 
 
 class CreateIndex(msgspec.Struct, frozen=True):
-    """Create an index under this name."""
+    """Create an index under this name. ``concurrently``: outside a transaction, while others go on writing."""
 
     index: Index
     name: str
+    concurrently: bool = False
 
     def __str__(self) -> str:
         return f"create index {self.name}"
 
 
 class RebuildIndex(msgspec.Struct, frozen=True):
-    """Rebuild an index that is there but invalid (an interrupted CREATE INDEX CONCURRENTLY leaves one)."""
+    """Rebuild an index that is there but invalid (an interrupted CREATE INDEX CONCURRENTLY leaves one).
+
+    ``concurrently``: drop it and create it again while others go on writing; it answers no query, so nothing is lost.
+    """
 
     index: Index
     name: str
+    concurrently: bool = False
 
     def __str__(self) -> str:
         return f"rebuild index {self.name}"
 
 
-Change = CreateSchema | CreateTable | AddColumn | SetDefault | CreateIndex | RebuildIndex
+Build = CreateIndex | RebuildIndex
+Change = CreateSchema | CreateTable | AddColumn | SetDefault | Build
 
 
 # --- drifts: what is only reported -------------------------------------------------------------------------
@@ -187,3 +193,29 @@ class Plan(msgspec.Struct, frozen=True):
     def runnable(self) -> bool:
         """Whether `upgrade` would do something."""
         return bool(self.changes) and self.status in (Status.OUTDATED, Status.MISSING)
+
+    @property
+    def builds(self) -> tuple[Build, ...]:
+        """The changes that make an index."""
+        return tuple(change for change in self.changes if isinstance(change, Build))
+
+    @property
+    def concurrent(self) -> tuple[Build, ...]:
+        """The changes that must not run in a transaction: they come after all others, one by one."""
+        return tuple(build for build in self.builds if build.concurrently)
+
+    @property
+    def transactional(self) -> tuple[Change, ...]:
+        """The changes that run in one transaction."""
+        concurrent = self.concurrent
+        return tuple(change for change in self.changes if change not in concurrent)
+
+    def without_builds(self) -> Plan:
+        """The same plan, with its index builds left for later."""
+        others = tuple(change for change in self.changes if not isinstance(change, Build))
+        return msgspec.structs.replace(self, changes=others, deferred=self.builds)
+
+    def building_concurrently(self) -> Plan:
+        """The same plan, with its index builds outside the transaction."""
+        builds = tuple(msgspec.structs.replace(build, concurrently=True) for build in self.builds)
+        return msgspec.structs.replace(self, changes=(*self.without_builds().changes, *builds))

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from storage_admin.dialects import Dialect
     from storage_admin.schema import Column, Index, TableName, TableSchema
 
+NAMES_TRIED = 3
 
 # --- which kinds -------------------------------------------------------------------------------------------
 
@@ -271,7 +272,8 @@ def compare(
     to = catalog.head if to is None else to
     diff = difference(live.shape, kinds, catalog, dialect, to)
     ahead = recorded is not None and recorded > catalog.head
-    changes = () if ahead else _changes(live, diff, dialect, taken)
+    ours, others = _ours(live, diff, catalog, dialect)
+    changes = () if ahead else _changes(live, diff, ours, dialect, taken)
     return Plan(
         table=live.name,
         kinds=kinds,
@@ -280,7 +282,7 @@ def compare(
         target_version=to if diff.version is None else max(to, diff.version),
         changes=changes,
         drifts=diff.drifts,
-        extras=_extras(live, diff),
+        extras=(*_extras(live, diff), *others),
         alternatives=tuple(a for a in identify(live.shape, catalog, dialect).alternatives if a not in kinds),
         recorded=recorded,
         live=live,
@@ -352,12 +354,36 @@ def _status(diff: Difference, ahead: bool) -> Status:
     return Status.CURRENT if diff.nothing_missing else Status.OUTDATED
 
 
-def _changes(live: LiveTable, diff: Difference, dialect: Dialect, taken: Collection[TableName]) -> tuple[Change, ...]:
+def _ours(
+    live: LiveTable, diff: Difference, catalog: Catalog, dialect: Dialect
+) -> tuple[tuple[RebuildIndex, ...], tuple[ExtraIndex, ...]]:
+    """The invalid indexes that bear a name which we or a release give, so that they may be rebuilt; and the others."""
+    ours: list[RebuildIndex] = []
+    others: list[ExtraIndex] = []
+    for index, position in diff.invalid:
+        name = live.index_names[position]
+        known = catalog.indexes_on(diff.kinds, index.columns)
+        if any(name == dialect.index_name(live.name, i, attempt=n) for i in known for n in range(NAMES_TRIED)):
+            ours.append(RebuildIndex(index, name))
+        else:
+            others.append(ExtraIndex(name, live.shape.indexes[position].columns, retired=False))
+    return tuple(ours), tuple(others)
+
+
+def _changes(
+    live: LiveTable,
+    diff: Difference,
+    ours: tuple[RebuildIndex, ...],
+    dialect: Dialect,
+    taken: Collection[TableName],
+) -> tuple[Change, ...]:
+    rebuilt = {build.index for build in ours}
+    missing = (*diff.indexes, *(index for index, _ in diff.invalid if index not in rebuilt))
     return (
         *(AddColumn(column) for column in diff.columns),
         *(SetDefault(column) for column in diff.defaults),
-        *(RebuildIndex(index, live.index_names[position]) for index, position in diff.invalid),
-        *(CreateIndex(index, free_name(live.name, index, dialect, taken)) for index in diff.indexes),
+        *ours,
+        *(CreateIndex(index, free_name(live.name, index, dialect, taken)) for index in missing),
     )
 
 

@@ -1,29 +1,30 @@
-"""A URL becomes an engine here; what a driver says becomes a sentence; what is secret is taken out of every text."""
+"""A URL becomes an engine here, and an engine a connection; one transaction."""
 
 from __future__ import annotations
 
+import random
 import re
+import time
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import create_engine, exc, make_url
+from sqlalchemy import create_engine, event, exc, make_url
 from sqlalchemy.pool import NullPool, QueuePool, StaticPool
 
 from storage_admin.dialects import DIALECTS
 from storage_admin.errors import (
     BadDatabaseURL,
-    CannotConnect,
     DatabaseBusy,
     DriverMissing,
     NoSuchFile,
     NotADatabase,
-    QueryFailed,
     UnsupportedDatabase,
 )
+from storage_admin.messages import connection_error, displayed_url, driver_message, query_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,14 +32,20 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, CursorResult, Engine
 
     from storage_admin.dialects import Dialect
-    from storage_admin.errors import StorageAdminError
 
-MASK = "***"
-WORD = 6
 BUSY_SECONDS = 30
-# Lines of a driver's message: what may hold stored values, and what our own advice says better.
-NOT_SAID = ("DETAIL:", "LINE ", "^", "CONTEXT:", "Is the server running")
-SECRET_QUERY = re.compile(r"password|secret|token|passfile|sslkey", re.IGNORECASE)
+
+# A server that is gone, or a firewall that forgot us, is noticed after half a minute, not after two hours.
+KEEPALIVE = {
+    "keepalives": 1,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # ms
+}
+# A server that will take us soon: it has no connection left, or starts, or stops to start again.
+NOT_YET = ("too many", "remaining connection slots", "starting up", "shutting down", "in recovery mode")
+CONNECT_SECONDS = 10
 
 # What people write, and the driver that we bring.
 DRIVERS = {
@@ -49,39 +56,6 @@ DRIVERS = {
     "sqlite+aiosqlite": "sqlite",
     "sqlite+pysqlite": "sqlite",
 }
-
-
-# --- secrets -----------------------------------------------------------------------------------------------
-
-
-def secrets_in(url: str) -> tuple[str, ...]:
-    """The passwords and other secrets in a URL, as they stand there and decoded, longest first."""
-    rest = url.partition("://")[2]
-    found = set(re.findall(r"^[^/?#@]*?:([^@]*)@", rest))
-    found |= {value for key, value in re.findall(r"[?&]([^=&]+)=([^&#]*)", rest) if SECRET_QUERY.search(key)}
-    found |= {unquote(secret) for secret in found}
-    return tuple(sorted(filter(None, found), key=len, reverse=True))
-
-
-def redact(message: str, secrets: tuple[str, ...]) -> str:
-    """The message with each secret masked where a URL or a parameter has it, and as a word of its own.
-
-    A short secret is masked in its place only: masking every "ai" would show what the password is.
-    """
-    for secret in secrets:
-        pattern = re.escape(secret)
-        message = re.sub(rf"(?<=:){pattern}(?=@)|(?i:(?<=password=)|(?<=token=)){pattern}", MASK, message)
-        if len(secret) >= WORD:
-            message = re.sub(rf"(?<!\w){pattern}(?!\w)", MASK, message)
-    return message
-
-
-def displayed_url(url: URL) -> str:
-    """A URL that can be shown: no password, neither before the host nor among the parameters."""
-    if url.get_backend_name() == "sqlite":
-        return f"{url.drivername}:///{url.database or ':memory:'}"
-    query = {key: (MASK if SECRET_QUERY.search(key) else value) for key, value in url.query.items()}
-    return url.set(query=query).render_as_string(hide_password=True).replace("%2A%2A%2A", MASK)
 
 
 # --- URL -> engine -----------------------------------------------------------------------------------------
@@ -121,10 +95,11 @@ def _password_spills(rest: str) -> bool:
     )
 
 
-def make_engine(url: URL, *, writable: bool = False, create: bool = False) -> Engine:
+def make_engine(url: URL, *, writable: bool = False, create: bool = False, role: str | None = None) -> Engine:
     """An engine with one connection at a time, for a process that ends soon.
 
-    A SQLite file is opened read-only unless ``writable``, and made only with ``create``.
+    A SQLite file is opened read-only unless ``writable``, and made only with ``create``. A server's sessions take on
+    ``role`` (SET ROLE).
 
     Raises:
         NoSuchFile: the SQLite file is not there.
@@ -132,7 +107,17 @@ def make_engine(url: URL, *, writable: bool = False, create: bool = False) -> En
     """
     if url.get_backend_name() == "sqlite":
         return _sqlite_engine(url, writable=writable, create=create)
-    return _server_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    engine = _server_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    if role is not None:
+        event.listen(engine, "connect", partial(_take_on, role))
+    return engine
+
+
+def _take_on(role: str, dbapi_connection: Any, _record: object) -> None:
+    from psycopg import sql
+
+    with dbapi_connection.cursor() as cursor:
+        cursor.execute(sql.SQL("SET SESSION ROLE {}").format(sql.Identifier(role)))
 
 
 def pooled_engine(url: URL, json_deserializer: Callable[[Any], Any]) -> Engine:
@@ -175,6 +160,7 @@ def _server_engine(url: URL, **options: Any) -> Engine:
         # that we never read: it costs three round trips.
         arguments["prepare_threshold"] = None
         options["use_native_hstore"] = False
+        arguments |= {key: value for key, value in KEEPALIVE.items() if key not in url.query}
     try:
         return create_engine(url, connect_args=arguments, hide_parameters=True, **options)
     except (ModuleNotFoundError, exc.NoSuchModuleError):
@@ -246,7 +232,7 @@ def checked_out(engine: Engine) -> Iterator[Connection]:
     turn = _turns.setdefault(engine.pool, RLock()) if isinstance(engine.pool, StaticPool) else nullcontext()
     with turn:
         try:
-            connection = engine.connect()
+            connection = _connect(engine)
         except exc.DBAPIError as error:
             raise connection_error(engine.url, error) from None  # a chain of drivers' frames says less than we do
         except exc.TimeoutError:
@@ -256,6 +242,35 @@ def checked_out(engine: Engine) -> Iterator[Connection]:
             yield connection
         finally:
             connection.close()
+
+
+def _connect(engine: Engine) -> Connection:
+    """Connect; for some seconds again, at random moments, where the server says that it is only busy."""
+    deadline = time.monotonic() + CONNECT_SECONDS
+    while True:
+        try:
+            return engine.connect()
+        except exc.DBAPIError as error:
+            if time.monotonic() > deadline or not any(text in driver_message(error) for text in NOT_YET):
+                raise
+        time.sleep(random.uniform(0.05, 0.5))  # noqa: S311 - jitter, not a secret
+
+
+def renew(connection: Connection) -> None:
+    """Put a new connection of the engine in the place of one that broke.
+
+    Raises:
+        DBAPIError: the server cannot be reached.
+    """
+    connection.rollback()  # of SQLAlchemy's own state: what the server had begun is over
+    autocommit(connection)
+
+
+def backend_pid(connection: Connection) -> int | None:
+    """The number of the server's process as the driver was told it, None where the driver does not say."""
+    info = getattr(connection.connection.dbapi_connection, "info", None)
+    pid: int | None = getattr(info, "backend_pid", None)
+    return pid
 
 
 _turns: WeakKeyDictionary[Any, RLock] = WeakKeyDictionary()  # of threads, on pools of one connection
@@ -291,70 +306,3 @@ def transaction(connection: Connection, dialect: Dialect) -> Iterator[None]:
 def send(connection: Connection, statement: str) -> CursorResult[Any]:
     """Send a text as it is: without parameters a driver reads no placeholders into it, and a % in a name is a %."""
     return connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
-
-
-def sql_state(error: exc.DBAPIError) -> str | None:
-    """The SQLSTATE of an error of PostgreSQL, None where there is none."""
-    state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
-    return str(state) if state else None
-
-
-def says(error: exc.DBAPIError, states: frozenset[str], texts: frozenset[str]) -> bool:
-    """Whether an error has one of these SQLSTATEs, or one of these texts in its message."""
-    return sql_state(error) in states or any(text in driver_message(error) for text in texts)
-
-
-def driver_message(error: exc.DBAPIError) -> str:
-    """What the driver said, on one line, without the details that may hold stored values."""
-    lines = [line.strip() for line in str(error.orig).splitlines()]
-    kept = [line for line in lines if line and not line.startswith(NOT_SAID)]
-    return "; ".join(kept[:2]).rstrip(".?")
-
-
-# Parts of messages of drivers, and what to do about them; the first one that fits is given.
-RIGHTS = (
-    ("must be owner", "Ask the owner of the table to run what `storage-admin plan --sql` prints."),
-    ("permission denied", "Ask the owner for the right."),
-    ("readonly", "The file cannot be written; check its permissions."),
-)
-CONNECTING = (
-    ("password authentication failed", "Check user and password in the URL, or PGPASSFILE."),
-    ("no password supplied", "Give a password in the URL, in PGPASSWORD or in a .pgpass file."),
-    ("role", "Check the user name in the URL."),
-    ("does not exist", "Check the name of the database in the URL."),
-    ("failed to resolve host", "Check the name of the host in the URL."),
-    ("connection refused", "Check host and port, and that the server is running."),
-    ("timeout", "Check host and port, and that no firewall is in between."),
-    ("ssl", "Check sslmode in the URL and the server's certificates."),
-    ("too many", "The server has no connection left; try again later or raise its limit."),
-    ("unable to open", "Check that you may read and write the file and its folder."),
-    ("locked", "Another process is writing to it; try again later."),
-)
-
-
-def connection_error(url: URL, error: exc.DBAPIError) -> StorageAdminError:
-    """The error of ours for a connection that was refused, with advice and without the password."""
-    problem = redact(driver_message(error), secrets_in(url.render_as_string(hide_password=False)))
-    advice = advice_for(problem, CONNECTING) or "Check the URL."
-    return _no_database(url, problem) or CannotConnect(database=displayed_url(url), problem=problem, advice=advice)
-
-
-def query_error(url: URL, error: exc.DBAPIError, where: str = "") -> StorageAdminError:
-    """The error of ours for a statement that failed outside an upgrade; ``where`` may name a table."""
-    problem = driver_message(error)
-    advice = advice_for(problem, RIGHTS + CONNECTING[-2:])
-    failed = (
-        DatabaseBusy if any(text in problem for text in DIALECTS[url.get_backend_name()].busy_texts) else QueryFailed
-    )
-    database = f"{where} in {displayed_url(url)}" if where else displayed_url(url)
-    return _no_database(url, problem) or failed(database=database, problem=problem, advice=advice)
-
-
-def _no_database(url: URL, problem: str) -> NotADatabase | None:
-    sign = "file is not a database"
-    return NotADatabase(database=displayed_url(url), path=url.database) if sign in problem else None
-
-
-def advice_for(problem: str, known: tuple[tuple[str, str], ...] = RIGHTS) -> str:
-    """What to do about a message of a driver, empty if nothing is known."""
-    return next((text for sign, text in known if sign in problem.lower()), "")

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 from sqlalchemy import exc
 
-from storage_admin import history, inspector
-from storage_admin.changes import CreateIndex, Plan, RebuildIndex, Status
-from storage_admin.compare import Identity, compare, difference, identify, plan_new, with_named
-from storage_admin.database import driver_message
+from storage_admin import access, history, inspector
+from storage_admin.changes import AddColumn, CreateIndex, Plan, Status
+from storage_admin.compare import NAMES_TRIED, Identity, compare, difference, identify, plan_new, with_named
 from storage_admin.errors import (
     AmbiguousTable,
     BadTableName,
@@ -21,13 +20,15 @@ from storage_admin.errors import (
     NotATable,
     TableGone,
 )
-from storage_admin.schema import TableName, quoted
+from storage_admin.messages import driver_message
+from storage_admin.schema import Relation, TableName, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from sqlalchemy import Connection
 
+    from storage_admin.access import TableFacts
     from storage_admin.catalog import Catalog
     from storage_admin.compare import Resemblance
     from storage_admin.dialects import Dialect
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     Chosen = dict[TableName, tuple[LiveTable | None, tuple[str, ...]]]
     Planner = Callable[[TableName, LiveTable | None, tuple[str, ...], Collection[TableName]], Plan]
 
-NAMES_TRIED = 3
 SHOWN = 3
 
 
@@ -64,7 +64,14 @@ class Finder:
         self.shown = shown
         self.index_limit = index_limit
         self.notes: list[str] = []
+        self.facts: dict[TableName, TableFacts] = {}
         self._large: dict[TableName, bool] = {}
+
+    def twin(self, connection: Connection) -> Finder:
+        """The same look on another connection, with what is known already."""
+        twin = Finder(connection, self.dialect, self.catalog, self.schema, self.shown, index_limit=self.index_limit)
+        twin.facts, twin._large = self.facts, self._large
+        return twin
 
     def survey(
         self, refs: Sequence[TableRef] | None, *, to: int | None = None, details: bool = False
@@ -260,25 +267,40 @@ class Finder:
         taken = inspector.existing_names(self.connection, self.dialect, wanted) if wanted else frozenset()
         if taken:
             plans = tuple(make(p.table, p.live, p.kinds, taken) if p.changes else p for p in plans)
-        return plans if self.index_limit is None else tuple(map(self._without_long_builds, plans))
+        self._learn(plan.table for plan in plans if plan.runnable and plan.live is not None)
+        return tuple(map(self._with_builds_in_their_place, plans))
 
-    def _without_long_builds(self, plan: Plan) -> Plan:
-        builds = tuple(change for change in plan.changes if isinstance(change, (CreateIndex, RebuildIndex)))
-        if not builds or plan.live is None or not self._is_large(plan.table):
+    def _learn(self, tables: Iterable[TableName]) -> None:
+        # Asked once: between a first look and a second one the answer must not change.
+        unknown = {table for table in tables if table not in self.facts}
+        found = access.table_facts(self.connection, self.dialect, {table.name for table in unknown})
+        self.facts.update({table: found[table] for table in unknown if table in found})
+
+    def _with_builds_in_their_place(self, plan: Plan) -> Plan:
+        """In the transaction for a small table, after it for a large one, or left for later."""
+        if not plan.builds or plan.live is None:
             return plan
-        now = tuple(change for change in plan.changes if change not in builds)
-        return msgspec.structs.replace(plan, changes=now, deferred=builds)
+        if self.index_limit is not None and self._is_large(plan.table):
+            return plan.without_builds()
+        facts, small = self.facts.get(plan.table), self.dialect.small_bytes
+        if facts is None or small is None or facts.bytes <= small:
+            return plan
+        partitioned = plan.live.relation is Relation.PARTITIONED_TABLE
+        return plan.without_builds() if partitioned else plan.building_concurrently()
 
     def _is_large(self, table: TableName) -> bool:
-        # Asked once: between a first look and a second one the answer must not change.
         if table not in self._large:
-            limit = self.index_limit or 0
-            self._large[table] = inspector.holds_more_than(self.connection, self.dialect, table, limit)
+            limit, facts = self.index_limit or 0, self.facts.get(table)
+            if facts is not None and facts.rows_hidden:  # what we would count is not what is there
+                self._large[table] = facts.bytes > (self.dialect.small_bytes or 0)
+            else:
+                self._large[table] = inspector.holds_more_than(self.connection, self.dialect, table, limit)
         return self._large[table]
 
     # --- notes ---------------------------------------------------------------------------------------------
 
     def _all_notes(self, plans: Sequence[Plan], *, details: bool) -> tuple[str, ...]:
+        self.notes += self._publication_notes(plans)
         for plan in plans:
             if self._behind_its_record(plan):
                 self.notes.append(
@@ -296,6 +318,19 @@ class Finder:
                 f"storage-admin upgrade {first.table}={kind}"
             )
         return tuple(self.notes)
+
+    def _publication_notes(self, plans: Iterable[Plan]) -> Iterator[str]:
+        published: dict[str, list[str]] = {}
+        for plan in plans:
+            facts = self.facts.get(plan.table)
+            if facts is not None and facts.publications and any(isinstance(c, AddColumn) for c in plan.changes):
+                published.setdefault(facts.publications, []).append(str(plan.table))
+        for publications, tables in published.items():
+            others = f" and {len(tables) - SHOWN} more" if len(tables) > SHOWN else ""
+            yield (
+                f"{', '.join(tables[:SHOWN])}{others}: published by {publications}; upgrade the subscribers first, or "
+                "replication stops at the first row with a column that they lack"
+            )
 
     def _behind_its_record(self, plan: Plan) -> bool:
         if plan.recorded is None or plan.live is None or plan.status in (Status.AHEAD, Status.CURRENT):

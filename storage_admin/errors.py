@@ -76,6 +76,18 @@ class DriverMissing(UnsupportedDatabase):
     """
 
 
+class RoleNeedsURL(UsageError):
+    """A role ({role}) is taken on by sessions of our own on PostgreSQL: give the URL of one. The sessions of an engine
+    are its owner's to set up.
+    """
+
+
+class RoleThroughPooler(UsageError):
+    """SET ROLE {role} would reach other clients of the connection pooler in between. Connect to the server itself, or
+    let the role be taken on at login: ALTER ROLE {session_role} SET role = '{role}'
+    """
+
+
 class NoSchemas(UsageError):
     """{title} has no schemas; leave out --schema {schema}."""
 
@@ -120,6 +132,16 @@ class DatabaseBusy(QueryFailed):
 
 class CannotConnect(DatabaseError):
     """Cannot connect to {database}: {problem}. {advice}"""
+
+
+class ReadOnlyServer(DatabaseError):
+    """{database} cannot be upgraded: {problem}. Nothing was sent. {advice}"""
+
+
+class ConnectionLost(DatabaseError):
+    """{database}: the connection broke while {table} was being upgraded ({problem}), and did not come back. A
+    transaction is done whole or not at all; this says which: storage-admin check
+    """
 
 
 class NoSuchFile(DatabaseError):
@@ -234,9 +256,22 @@ class SchemaOutdated(TableError):
 
 
 class LockNotObtained(TableError):
-    """{table}: {waited}; nothing was changed. Run the command again when it is free, or wait longer with --wait."""
+    """{table}: {waited}; {done}. Run the command again when it is free, or wait longer with --wait."""
 
     exit_code = 5
+
+
+class NoRights(TableError):
+    """{table}{belongs}, was not changed: the role {role} may not do that ({problem}). Let {owner} run this:{sql}
+    {otherwise}
+    """
+
+
+class LargePartitioned(TableError):
+    """{table} is a partitioned table of {size}, and an index on it cannot be built while others write, in one step. Its
+    columns are there; build the indexes partition by partition, each with CREATE INDEX CONCURRENTLY, under CREATE INDEX
+    ... ON ONLY the parent and ALTER INDEX ... ATTACH PARTITION, or run this when a pause is possible:{sql}
+    """
 
 
 class TableGone(TableError):
@@ -244,9 +279,10 @@ class TableGone(TableError):
 
 
 class StatementFailed(TableError):
-    """{table}: the database refused {statement!r}: {problem}. The table was left as it was. {advice}"""
+    """{table}: the database refused {statement!r}: {problem}. {left}. {advice}"""
 
     state: str | None
+    problem: str
 
 
 class UpgradeIncomplete(TableError):

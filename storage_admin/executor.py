@@ -4,30 +4,46 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy import exc, inspect
+from sqlalchemy import exc
 from sqlalchemy.schema import DropTable
 
 from storage_admin import history
-from storage_admin.changes import Status
-from storage_admin.database import advice_for, driver_message, send, sql_state, transaction
-from storage_admin.errors import LockNotObtained, SchemaAhead, SchemaDrifted, StatementFailed, UpgradeIncomplete
-from storage_admin.locking import Busy, Patience, attempts, enter, is_lock_timeout
+from storage_admin.access import holders, listed, no_rights, server_facts, snapshots, table_facts
+from storage_admin.builds import build_timeouts, refuse_while_built
+from storage_admin.changes import RebuildIndex, Status
+from storage_admin.database import renew, send, transaction
+from storage_admin.errors import (
+    ConnectionLost,
+    LockNotObtained,
+    SchemaAhead,
+    SchemaDrifted,
+    StatementFailed,
+    UpgradeIncomplete,
+)
+from storage_admin.locking import Busy, Patience, attempts, enter, is_lock_timeout, lock_key
+from storage_admin.messages import advice_for, displayed_url, driver_message, sql_state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
 
     from sqlalchemy import Connection
 
-    from storage_admin.changes import Plan
+    from storage_admin.changes import Build, Change, Plan
     from storage_admin.dialects import Dialect
+    from storage_admin.errors import StorageAdminError
     from storage_admin.schema import TableName
 
 RACES = 3
+RENEWALS = 3
 SHOWN = 120
+UNCHANGED = "The table was left as it was"
+NOT_BUILT = "The index is not there yet; the columns are"
 RACED = "somebody else created the log at the same moment"
 
 
@@ -47,37 +63,22 @@ def apply(
     replan: Callable[[], Plan],
     patience: Patience,
     tool_version: str,
+    another: Callable[[], AbstractContextManager[Connection]],
 ) -> Applied:
-    """Bring one table to the target of its plan, in one transaction.
+    """Bring one table to the target of its plan: one transaction, then the index builds that may not be in one.
 
     ``replan`` looks at the table again and plans anew; it is asked inside the lock, since another process may have
-    been faster, and after the last statement, since only an empty plan is a success.
+    been faster, and after the last statement, since only an empty plan is a success. ``another`` gives a second
+    connection, which holds the lock while this one builds an index.
 
     Raises:
         SchemaDrifted, SchemaAhead: the table may not be touched.
         LockNotObtained: somebody held the table, or another upgrade of it ran, until the time was over.
-        StatementFailed, UpgradeIncomplete: rolled back.
+        NoRights, StatementFailed, UpgradeIncomplete: rolled back.
+        ConnectionLost: it broke, and again, or the server does not come back.
     """
     refuse(plan)
-    waited = "another process is upgrading it"
-    races = 0
-    for _ in attempts(patience):
-        try:
-            with transaction(connection, dialect):
-                enter(connection, dialect, plan.table, patience)
-                return _apply(connection, dialect, replan, tool_version)
-        except Busy:
-            waited = "another process is upgrading it"
-        except StatementFailed as error:
-            # Somebody who does not know our lock, such as Agno itself, made the same thing first: look again.
-            races += 1
-            if error.state not in dialect.raced_states or races > RACES:
-                raise
-        except exc.DBAPIError as error:
-            if not is_lock_timeout(error, dialect):
-                raise
-            waited = f"it is in use by others ({driver_message(error)})"
-    raise LockNotObtained(table=str(plan.table), waited=f"{waited}; gave up after {patience.wait_seconds:g} s")
+    return _Upgrade(connection, dialect, plan, replan, patience, tool_version, another).run()
 
 
 def drop(connection: Connection, table: TableName) -> None:
@@ -97,81 +98,243 @@ def refuse(plan: Plan) -> None:
         raise SchemaAhead(table=str(plan.table), recorded=plan.recorded)
 
 
-def _apply(connection: Connection, dialect: Dialect, replan: Callable[[], Plan], tool_version: str) -> Applied:
-    plan = replan()
-    refuse(plan)
-    if not plan.runnable:
-        return Applied(plan)
-    statements = _rendered(plan, dialect)
-    started = time.perf_counter()
-    for statement in statements:
-        _execute(connection, dialect, statement, plan)
-    seconds = time.perf_counter() - started
-    after = replan()
-    if after.changes:
-        raise UpgradeIncomplete(table=str(plan.table), pending=", ".join(map(str, after.changes)))
-    revision = history.Revision(
-        table=plan.table,
-        kinds=plan.kinds,
-        from_version=plan.version,
-        to_version=after.version or 0 if after.deferred else plan.target_version,
-        baseline=plan.live is not None,
-        statements=statements,
-        duration_ms=round(seconds * 1000),
-        tool_version=tool_version,
-    )
-    return Applied(plan, statements, seconds, _record(connection, dialect, revision))
+class _Upgrade:
+    """One table on its way, over as many attempts as it takes. ``statements`` are those known to be committed."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        dialect: Dialect,
+        plan: Plan,
+        replan: Callable[[], Plan],
+        patience: Patience,
+        tool_version: str,
+        another: Callable[[], AbstractContextManager[Connection]],
+    ) -> None:
+        self.connection, self.dialect, self.replan, self.another = connection, dialect, replan, another
+        self.plan, self.table, self.patience, self.tool_version = plan, plan.table, patience, tool_version
+        self.begun = False
+        self.statements: tuple[str, ...] = ()
+        self.sent: tuple[str, ...] = ()  # in a transaction whose end is not known yet
+        self.seconds = 0.0
+        self.revision: int | None = None  # the number of ours, once it is committed
+        self.revision_sent: int | None = None
+        self.not_recorded: str | None = None
+        self.unlogged = False  # something was done outside a transaction that the log does not tell yet
+
+    def run(self) -> Applied:
+        """Try until it is done, or cannot be, or the time is over. Raises as `apply`."""
+        waited, races, renewals, lost = "", 0, 0, False
+        for _ in attempts(self.patience):
+            try:
+                self._attempt()
+                return Applied(self.plan, self.statements, self.seconds, self.not_recorded)
+            except Busy as busy:
+                waited, lost = str(busy), False
+            except StatementFailed as error:
+                # Somebody who does not know our lock, such as Agno itself, made the same thing first: look again.
+                races += 1
+                if error.state not in self.dialect.raced_states or races > RACES:
+                    raise self._no_rights(error) if error.state in self.dialect.denied_states else error from None
+            except exc.DBAPIError as error:
+                if lost := error.connection_invalidated:
+                    waited = driver_message(error)
+                    renewals += self._renewed()
+                    if renewals > RENEWALS:
+                        break
+                elif is_lock_timeout(error, self.dialect):
+                    waited = f"it is in use by {self._in_the_way() or f'others ({driver_message(error)})'}"
+                else:
+                    raise
+        raise self._gave_up(waited, lost=lost)
+
+    def _attempt(self) -> None:
+        with transaction(self.connection, self.dialect):
+            enter(self.connection, self.dialect, self.table, self.patience)
+            left = self._change()
+        self._committed()
+        if left.concurrent:
+            self._build()
+
+    # --- in one transaction ------------------------------------------------------------------------------------
+
+    def _change(self) -> Plan:
+        """Run what runs in a transaction; return what is left."""
+        plan = self.replan()
+        refuse(plan)
+        self._recall(plan)
+        if not self.begun:
+            self.plan, self.begun = plan, True
+        statements = self._rendered(plan.transactional)
+        for statement in statements:
+            self._execute(statement, UNCHANGED)
+        after = self.replan() if statements else plan
+        if after.transactional:
+            raise UpgradeIncomplete(table=str(self.table), pending=", ".join(map(str, after.transactional)))
+        self.sent = statements
+        if statements or self.unlogged:
+            self._record(self.connection, after)
+        return after
+
+    def _committed(self) -> None:
+        self.statements, self.sent = (*self.statements, *self.sent), ()
+        self.revision, self.unlogged = self.revision_sent, False
+
+    def _recall(self, plan: Plan) -> None:
+        """Find out how a transaction ended at whose end the connection broke: by the log, or else by the shape."""
+        if not self.sent and self.revision_sent == self.revision:
+            return
+        number = self.revision_sent
+        if history.has(self.connection, self.table, number) if number is not None else not plan.transactional:
+            self._committed()
+        self.sent, self.revision_sent = (), self.revision
+
+    # --- outside of one ----------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        with self.another() as holder:
+            with transaction(holder, self.dialect):
+                enter(holder, self.dialect, self.table, self.patience, stay=True)
+                plan = self.replan()
+                refuse(plan)
+                for build in plan.concurrent:
+                    self._build_one(build)
+                after = self.replan()
+                if after.changes:
+                    raise UpgradeIncomplete(table=str(self.table), pending=", ".join(map(str, after.changes)))
+                if self.unlogged:
+                    self._record(holder, after)
+            self._committed()
+
+    def _build_one(self, build: Build) -> None:
+        refuse_while_built(self.connection, self.dialect, self.table)
+        wait_ms = max(int(self.patience.wait_seconds * 1000), self.patience.lock_timeout_ms)
+        with build_timeouts(self.connection, self.dialect, wait_ms):
+            for statement in self._rendered([build]):
+                try:
+                    self._execute(statement, NOT_BUILT)
+                except (exc.DBAPIError, StatementFailed):
+                    self._drop_unfinished(build)
+                    raise
+                self.statements, self.unlogged = (*self.statements, statement), True
+
+    def _drop_unfinished(self, build: Build) -> None:
+        """Drop what an interrupted build left: it costs every write. If that fails too, the next attempt will do it."""
+        if self.connection.invalidated:
+            return
+        with suppress(exc.DBAPIError):
+            for left in self.replan().concurrent:
+                if isinstance(left, RebuildIndex) and left.name == build.name:
+                    send(self.connection, self._rendered([left])[0])
+
+    # --- what was in the way -----------------------------------------------------------------------------------
+
+    def _in_the_way(self) -> str:
+        with suppress(exc.DBAPIError):
+            found = holders(self.connection, self.dialect, self.table, lock_key(self.table))
+            return listed(found or (snapshots(self.connection, self.dialect) if self.statements else ()))
+        return ""
+
+    def _renewed(self) -> bool:
+        with suppress(exc.DBAPIError):
+            renew(self.connection)
+            return True
+        return False
+
+    def _gave_up(self, waited: str, *, lost: bool) -> StorageAdminError:
+        if lost:
+            database = displayed_url(self.connection.engine.url)
+            return ConnectionLost(database=database, table=str(self.table), problem=waited)
+        return LockNotObtained(
+            table=str(self.table),
+            waited=f"{waited}; gave up after {self.patience.wait_seconds:g} s",
+            done="the columns are there, and an index is still to be built"
+            if self.statements
+            else "nothing was changed",
+        )
+
+    def _no_rights(self, error: StatementFailed) -> StorageAdminError:
+        server = server_facts(self.connection, self.dialect)
+        facts = table_facts(self.connection, self.dialect, [self.table.name]).get(self.table)
+        return no_rights(self.plan, self.dialect, server.role if server else "", facts, error.problem)
+
+    # --- one statement -----------------------------------------------------------------------------------------
+
+    def _rendered(self, changes: Iterable[Change]) -> tuple[str, ...]:
+        changes = tuple(changes)
+        if not changes:
+            return ()
+        with quiet("alembic"):
+            # It costs a tenth of a second to import: only who has something to do pays for it.
+            from storage_admin.render import render_changes
+
+            return render_changes(self.table, changes, self.dialect)
+
+    def _execute(self, statement: str, left: str) -> None:
+        started = time.perf_counter()
+        try:
+            send(self.connection, statement)
+        except exc.DBAPIError as error:
+            if is_lock_timeout(error, self.dialect) or error.connection_invalidated:
+                raise
+            problem = driver_message(error)
+            raise StatementFailed(
+                table=str(self.table),
+                statement=_shortened(statement),
+                problem=problem,
+                state=sql_state(error),
+                left=left,
+                advice=advice_for(problem),
+            ) from error
+        finally:
+            self.seconds += time.perf_counter() - started
+
+    # --- the log -----------------------------------------------------------------------------------------------
+
+    def _record(self, connection: Connection, after: Plan) -> None:
+        unfinished = after.changes or after.deferred
+        revision = history.Revision(
+            table=self.table,
+            kinds=self.plan.kinds,
+            from_version=self.plan.version,
+            to_version=after.version or 0 if unfinished else self.plan.target_version,
+            baseline=self.plan.live is not None,
+            statements=(*self.statements, *self.sent),
+            duration_ms=round(self.seconds * 1000),
+            tool_version=self.tool_version,
+        )
+        # A role that may alter a table need not be allowed to create one beside it: the upgrade counts all the same.
+        self.not_recorded = self._try_record(connection, revision)
+        if self.not_recorded == RACED:
+            self.not_recorded = self._try_record(connection, revision)
+
+    def _try_record(self, connection: Connection, revision: history.Revision) -> str | None:
+        send(connection, "SAVEPOINT storage_admin_history")
+        try:
+            if self.revision is not None:
+                history.amend(connection, self.revision, revision)
+            else:
+                history.create(connection, self.table.schema)
+                self.revision_sent = history.record(connection, revision)
+        except exc.DBAPIError as error:
+            send(connection, "ROLLBACK TO SAVEPOINT storage_admin_history")
+            return RACED if sql_state(error) in self.dialect.raced_states else driver_message(error)
+        send(connection, "RELEASE SAVEPOINT storage_admin_history")
+        return None
 
 
-def _rendered(plan: Plan, dialect: Dialect) -> tuple[str, ...]:
-    # Alembic writes into an application's log how it works ("will assume non-transactional DDL"), not what we do.
-    logger = logging.getLogger("alembic")
+@contextmanager
+def quiet(name: str) -> Iterator[None]:
+    """Keep a library from writing into an application's log how it works, which is not what we do."""
+    logger = logging.getLogger(name)
     level = logger.level
     logger.setLevel(logging.WARNING)
     try:
-        # It costs a tenth of a second to import: only who has something to do pays for it.
-        from storage_admin.render import render
-
-        return render(plan, dialect)
+        yield
     finally:
         logger.setLevel(level)
-
-
-def _execute(connection: Connection, dialect: Dialect, statement: str, plan: Plan) -> None:
-    try:
-        send(connection, statement)
-    except exc.DBAPIError as error:
-        if is_lock_timeout(error, dialect) or error.connection_invalidated:
-            raise
-        problem = driver_message(error)
-        raise StatementFailed(
-            table=str(plan.table),
-            statement=_shortened(statement),
-            problem=problem,
-            state=sql_state(error),
-            advice=advice_for(problem),
-        ) from error
 
 
 def _shortened(statement: str) -> str:
     line = " ".join(statement.split())
     return line if len(line) <= SHOWN else f"{line[:SHOWN]}..."
-
-
-def _record(connection: Connection, dialect: Dialect, revision: history.Revision) -> str | None:
-    # A role that may alter a table need not be allowed to create one beside it: the upgrade counts all the same.
-    problem = _try_record(connection, dialect, revision)
-    return problem and (_try_record(connection, dialect, revision) if problem == RACED else problem)
-
-
-def _try_record(connection: Connection, dialect: Dialect, revision: history.Revision) -> str | None:
-    send(connection, "SAVEPOINT storage_admin_history")
-    try:
-        if not inspect(connection).has_table(history.REVISIONS, schema=revision.table.schema):
-            connection.execute(history.creation(revision.table.schema))
-        history.record(connection, revision)
-    except exc.DBAPIError as error:
-        send(connection, "ROLLBACK TO SAVEPOINT storage_admin_history")
-        return RACED if sql_state(error) in dialect.raced_states else driver_message(error)
-    send(connection, "RELEASE SAVEPOINT storage_admin_history")
-    return None

@@ -63,17 +63,18 @@ def _table(schema: str | None) -> sa.Table:
     )
 
 
-def creation(schema: str | None) -> CreateTable:
-    """The statement that creates the log in a schema."""
-    return CreateTable(_table(schema), if_not_exists=True)
+def create(connection: Connection, schema: str | None) -> None:
+    """Create the log in a schema, if it is not there."""
+    if not sa.inspect(connection).has_table(REVISIONS, schema=schema):
+        connection.execute(CreateTable(_table(schema), if_not_exists=True))
 
 
-def record(connection: Connection, revision: Revision) -> None:
-    """Add a revision. It is the baseline if it is the first one of a table that was there before."""
+def record(connection: Connection, revision: Revision) -> int:
+    """Add a revision; return its number. It is the baseline if it is the first one of a table that was there before."""
     table = _table(revision.table.schema)
     known = sa.exists().where(table.c.table_name == revision.table.name)
     baseline = False if not revision.baseline else not connection.scalar(sa.select(known))
-    connection.execute(
+    added = connection.execute(
         table.insert().values(
             table_name=revision.table.name,
             kinds=",".join(revision.kinds),
@@ -85,6 +86,25 @@ def record(connection: Connection, revision: Revision) -> None:
             tool_version=revision.tool_version,
         )
     )
+    [number] = added.inserted_primary_key or [0]
+    return int(number)
+
+
+def amend(connection: Connection, number: int, revision: Revision) -> None:
+    """Say of a revision what was done since: statements, duration and the version that was reached."""
+    table = _table(revision.table.schema)
+    changed = {
+        "to_version": revision.to_version,
+        "statements": json.dumps(revision.statements),
+        "duration_ms": revision.duration_ms,
+    }
+    connection.execute(table.update().where(table.c.id == number).values(changed))
+
+
+def has(connection: Connection, name: TableName, number: int) -> bool:
+    """Whether the log has a revision of this number."""
+    table = _table(name.schema)
+    return bool(connection.scalar(sa.select(sa.exists().where(table.c.id == number))))
 
 
 def recorded_versions(connection: Connection, schemas: Collection[str | None]) -> dict[TableName, int]:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from storage_admin.database import says, send
+from storage_admin.database import send
+from storage_admin.messages import says
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from storage_admin.schema import TableName
 
 
+ANOTHER = "another process is upgrading it"
+
+
 class Patience(msgspec.Struct, frozen=True):
     """How long to hold others up in one attempt, in milliseconds, and how long to go on trying, in seconds."""
 
@@ -32,7 +36,7 @@ class Patience(msgspec.Struct, frozen=True):
 
 
 class Busy(Exception):
-    """Another process is upgrading this table."""
+    """Somebody else is at work on this table, in words; another attempt may find it free."""
 
 
 def attempts(patience: Patience) -> Iterator[int]:
@@ -48,22 +52,25 @@ def attempts(patience: Patience) -> Iterator[int]:
         pause, number = min(pause * 2, 2.0), number + 1
 
 
-def enter(connection: Connection, dialect: Dialect, table: TableName, patience: Patience) -> None:
-    """Set the timeouts of this transaction and take the lock of a table.
+def enter(
+    connection: Connection, dialect: Dialect, table: TableName, patience: Patience, *, stay: bool = False
+) -> None:
+    """Set the timeouts of this transaction and take the lock of a table; ``stay`` for as long as an index build takes.
 
     Raises:
         Busy: another process holds it.
     """
-    for template in dialect.enter:
-        # Literal text: a bound parameter would keep a snapshot open, which an index build elsewhere waits for.
+    for template in dialect.hold if stay else dialect.enter:
         statement = template.format(lock_timeout=int(patience.lock_timeout_ms), key=lock_key(table))
         result = send(connection, statement)
-        if result.returns_rows and not result.scalar():
-            raise Busy
+        if result.returns_rows and not all(row[0] for row in result.all()):
+            raise Busy(ANOTHER)
 
 
 def lock_key(table: TableName) -> int:
-    """A 64-bit key; PostgreSQL keeps advisory locks per database, so the database is no part of it."""
+    """A 64-bit key for schema and table. PostgreSQL keeps advisory locks per database, so it is no part of the key: the
+    name that a client knows a database by may be another one behind a pooler.
+    """
     digest = sha256(f"storage-admin\0{table.schema}\0{table.name}".encode()).digest()
     return int.from_bytes(digest[:8], "big", signed=True)
 

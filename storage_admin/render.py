@@ -22,7 +22,7 @@ from storage_admin.schema import TableName
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from storage_admin.changes import Change, Plan
+    from storage_admin.changes import Build, Change, Plan
     from storage_admin.dialects import Dialect
     from storage_admin.schema import Column
 
@@ -65,14 +65,19 @@ class Statements(io.StringIO):
 
 def render(plan: Plan, dialect: Dialect) -> tuple[str, ...]:
     """The statements of a plan, in the order in which they run, without terminators."""
+    return render_changes(plan.table, (*plan.transactional, *plan.concurrent), dialect)
+
+
+def render_changes(name: TableName, changes: Iterable[Change], dialect: Dialect) -> tuple[str, ...]:
+    """The statements of some changes of a table, without terminators."""
     buffer = Statements()
     context = MigrationContext.configure(
         dialect=COMPILERS[dialect.name](paramstyle="named"),
         opts={"as_sql": True, "output_buffer": buffer, "literal_binds": True},
     )
     operations = Operations(context)
-    table = TableName(_disguised(plan.table.schema), plan.table.name.translate(DISGUISE))
-    for change in plan.changes:
+    table = TableName(_disguised(name.schema), name.name.translate(DISGUISE))
+    for change in changes:
         _operate(change, operations, table, dialect)
     return tuple(buffer.statements)
 
@@ -83,16 +88,27 @@ def _disguised(schema: str | None) -> str | None:
 
 
 def script(plans: Iterable[Plan], dialect: Dialect, header: str) -> str:
-    """A SQL script of plans, one transaction per table; empty if there is nothing to do."""
+    """A SQL script of plans: one transaction per table, then what may not run in one; empty if nothing is to do."""
     parts = []
     for plan in plans:
         if not plan.runnable:
             continue
         kinds = ", ".join(plan.kinds)
         title = f"-- {comment(str(plan.table))} ({kinds}): version {plan.version or 'none'} -> {plan.target_version}"
-        body = [*dialect.begin, *render(plan, dialect), "COMMIT"]
+        body = render_changes(plan.table, plan.transactional, dialect)
+        body = (*dialect.begin, *body, "COMMIT") if body else ()
+        body = (*body, *render_changes(plan.table, plan.concurrent, dialect))
         parts.append("\n".join([title, *(f"{statement};" for statement in body)]))
     return "\n\n".join([f"-- {comment(header)}", *parts]) + "\n" if parts else ""
+
+
+def grants(dialect: Dialect, table: TableName, *, role: str, owner: str | None, create: bool) -> tuple[str, ...]:
+    """What gives a role the right to change a table: to be its owner, or, for its schema, to create in it."""
+    quote = COMPILERS[dialect.name]().identifier_preparer.quote
+    found = [f"GRANT {quote(owner)} TO {quote(role)}"] if owner is not None and owner != role else []
+    if create and table.schema is not None:
+        found.append(f"GRANT USAGE, CREATE ON SCHEMA {quote(table.schema)} TO {quote(owner or role)}")
+    return tuple(found)
 
 
 def comment(text: str) -> str:
@@ -113,9 +129,12 @@ def _operate(change: Change, operations: Operations, table: TableName, dialect: 
             default = sa.text(dialect.default_sql(change.column.default) or "NULL")
             operations.alter_column(table.name, change.column.name, server_default=default, schema=table.schema)
         case CreateIndex():
-            operations.create_index(
-                change.name.translate(DISGUISE), table.name, list(change.index.columns), schema=table.schema
+            _create_index(change, operations, table)
+        case RebuildIndex() if change.concurrently:
+            operations.drop_index(
+                change.name.translate(DISGUISE), table.name, schema=table.schema, postgresql_concurrently=True
             )
+            _create_index(change, operations, table)
         case RebuildIndex():
             quote = operations.get_context().dialect.identifier_preparer.quote
             parts = (table.schema, change.name.translate(DISGUISE))
@@ -123,6 +142,16 @@ def _operate(change: Change, operations: Operations, table: TableName, dialect: 
             operations.execute(sa.text("REINDEX INDEX " + name.replace(":", r"\:")))
         case _:
             assert_never(change)
+
+
+def _create_index(build: Build, operations: Operations, table: TableName) -> None:
+    operations.create_index(
+        build.name.translate(DISGUISE),
+        table.name,
+        list(build.index.columns),
+        schema=table.schema,
+        postgresql_concurrently=build.concurrently,
+    )
 
 
 def _column(column: Column, dialect: Dialect) -> sa.Column[Any]:

@@ -97,7 +97,7 @@ def _fail(error: Exception, message: str, code: int) -> int:
     import traceback
 
     from storage_admin.cli.options import known_secrets
-    from storage_admin.database import redact
+    from storage_admin.messages import redact
 
     if debugging():
         click.echo(redact("".join(traceback.format_exception(error)), known_secrets()), err=True)

@@ -14,10 +14,10 @@ from storage_admin import changes as c
 from storage_admin.errors import SchemaAhead, SchemaDrifted
 
 if TYPE_CHECKING:
-    from storage_admin.admin import Outcome, Survey, UpgradeReport
     from storage_admin.catalog import Catalog
     from storage_admin.dialects import Dialect
     from storage_admin.history import Revision
+    from storage_admin.reports import Outcome, Survey, UpgradeReport
 
 FORMAT = 1
 Result = Literal["created", "upgraded", "unchanged", "drifted", "ahead", "failed"]

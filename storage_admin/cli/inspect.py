@@ -11,9 +11,9 @@ from storage_admin.cli.options import database_options, open_admin, output_optio
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from storage_admin.admin import Survey
     from storage_admin.catalog import Catalog
     from storage_admin.changes import Plan
+    from storage_admin.reports import Survey
 
 
 SHOWN = 5

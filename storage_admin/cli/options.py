@@ -32,7 +32,7 @@ def debugging() -> bool:
 
 def known_secrets() -> tuple[str, ...]:
     """Every secret in a URL that this process has read from anywhere."""
-    from storage_admin.database import secrets_in
+    from storage_admin.messages import secrets_in
 
     return tuple(secret for url in _state["urls"] for secret in secrets_in(url))
 
@@ -49,6 +49,9 @@ output_option = click.option(
     "-o", "--output", type=click.Choice(["table", "json", "yaml"]), default="table", help="How to show the result."
 )
 tables_argument = click.argument("tables", nargs=-1, metavar="[TABLE]...")
+role_option = click.option(
+    "--role", metavar="NAME", help="SET ROLE first: act as the owner of the tables, whose member you are (PostgreSQL)."
+)
 to_option = click.option("--to", type=int, metavar="N", help="The version to go to; the newest without it.")
 
 
@@ -73,7 +76,7 @@ def catalog() -> Catalog:
     return load_catalog(Path(folder)) if folder else load_catalog()
 
 
-def open_admin(db_url: str | None, schema: str | None) -> StorageAdmin:
+def open_admin(db_url: str | None, schema: str | None, role: str | None = None) -> StorageAdmin:
     """The facade for the database that the options, the environment or a file name.
 
     Raises:
@@ -91,7 +94,7 @@ def open_admin(db_url: str | None, schema: str | None) -> StorageAdmin:
     _state["urls"].add(url)
     if url.partition("://")[2] in ("", "/", "/:memory:") and url.startswith("sqlite"):
         raise BadDatabaseURL(problem="a path is missing after sqlite:///")
-    return StorageAdmin(url, schema=schema or _configured("schema"), catalog=catalog())
+    return StorageAdmin(url, schema=schema or _configured("schema"), catalog=catalog(), role=role)
 
 
 def _configured(key: str) -> str | None:

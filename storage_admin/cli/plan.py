@@ -10,7 +10,8 @@ from storage_admin.cli.check import EXIT_CODES
 from storage_admin.cli.options import catalog, database_options, open_admin, output_option, tables_argument, to_option
 
 if TYPE_CHECKING:
-    from storage_admin.admin import StorageAdmin, Survey
+    from storage_admin.admin import StorageAdmin
+    from storage_admin.reports import Survey
 
 
 @click.command("plan")

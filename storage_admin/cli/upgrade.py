@@ -6,10 +6,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from storage_admin.cli.options import database_options, open_admin, output_option, tables_argument, to_option
+from storage_admin.cli.options import (
+    database_options,
+    open_admin,
+    output_option,
+    role_option,
+    tables_argument,
+    to_option,
+)
 
 if TYPE_CHECKING:
-    from storage_admin.admin import UpgradeReport
+    from storage_admin.reports import UpgradeReport
 
 
 @click.command("upgrade")
@@ -33,6 +40,16 @@ if TYPE_CHECKING:
     metavar="SECONDS",
     help="How long to go on trying while a table is in use.",
 )
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="How many tables to work on at a time, each on a connection of its own.",
+)
+@role_option
 @output_option
 def command(
     tables: tuple[str, ...],
@@ -42,22 +59,29 @@ def command(
     dry_run: bool,
     lock_timeout: int,
     wait: float,
+    jobs: int,
+    role: str | None,
     output: str,
 ) -> int:
     """Bring the tables to the newest version. Only adds; create a missing table by naming its kind: NAME=KIND."""
     from storage_admin.cli import plan as plan_command
     from storage_admin.cli.output import say
+    from storage_admin.cli.progress import progress
     from storage_admin.errors import UpgradeFailed
     from storage_admin.locking import Patience
 
-    admin = open_admin(db_url, schema)
+    admin = open_admin(db_url, schema, role)
     if dry_run:
         survey = admin.plan(tables or None, to=to)
         plan_command.show(admin, survey, output=output)
         say("Nothing was changed.")
         return plan_command.exit_code(survey)
     try:
-        show(admin.upgrade(tables or None, to=to, patience=Patience(lock_timeout, wait)), output)
+        with progress("upgrade") as told:
+            report = admin.upgrade(
+                tables or None, to=to, patience=Patience(lock_timeout, wait), jobs=jobs, progress=told
+            )
+        show(report, output)
     except UpgradeFailed as error:
         show(error.report, output)
         raise

@@ -31,10 +31,21 @@ class Dialect(msgspec.Struct, frozen=True, eq=False):
     row estimate, bytes. Lists come as the inside of a JSON array, NULL if empty. Its parameters ``:names`` and
     ``:markers`` are JSON arrays of strings, ``:schema`` a name or NULL.
 
-    ``enter`` are the first statements inside a transaction, with ``{lock_timeout}`` (ms) and ``{key}``; one that
-    returns a row must return true, else somebody else holds the lock. ``busy_states`` and ``busy_texts`` tell errors
-    that another attempt may overcome, ``raced_states`` those that mean that somebody else made the same thing first,
-    ``stale_states`` and ``stale_texts`` those that mean that a table is not, or no longer, as it was thought to be.
+    ``enter`` are the first statements inside a transaction, with ``{lock_timeout}`` (ms) and ``{key}``; a row that
+    one returns must begin with what is true, else somebody else holds the lock. ``busy_states`` and ``busy_texts``
+    tell errors that another attempt may overcome, ``raced_states`` those that mean that somebody else made the same
+    thing first, ``denied_states`` a right that we lack, ``stale_states`` and ``stale_texts`` a table that is not, or
+    no longer, as it was thought to be.
+
+    ``server_facts`` is a SQL text with one row: standby, read-only, role, session role, backend pid. ``table_facts``
+    takes ``:names`` and has rows of schema, name, bytes of the rows without their long values, owner, is that a
+    superuser, may we alter it, may we create in its schema, does row-level security apply to us, publications (text
+    or NULL). Three more have rows of pid, application, role, seconds, state, query: ``holders`` (of a lock on
+    ``:schema``, ``:name``, or of the upgrade lock ``:key``), ``builders`` (of an index on it), ``snapshots`` (for which
+    an index build waits). Each is empty where a database has none of this.
+
+    An index of a table with more than ``small_bytes`` of rows is built concurrently, if that is not None; ``hold``
+    are statements like ``enter``, for a transaction that does nothing but keep the lock meanwhile.
 
     ``home_schema`` finds the schema that an unqualified ``:name`` means: where the table is, or would be created.
     ``json_is_text``: a JSON value is kept as the text that was sent, so that it may hold whatever a JSON text may;
@@ -54,8 +65,10 @@ class Dialect(msgspec.Struct, frozen=True, eq=False):
     busy_states: frozenset[str]
     busy_texts: frozenset[str]
     raced_states: frozenset[str]
+    denied_states: frozenset[str]
     stale_states: frozenset[str]
     stale_texts: frozenset[str]
+    writes_in_parallel: bool
     alters_defaults: bool
     estimates_rows: bool
     json_is_text: bool
@@ -70,6 +83,13 @@ class Dialect(msgspec.Struct, frozen=True, eq=False):
     relations_named: str
     schemas: str
     home_schema: str
+    server_facts: str = ""
+    table_facts: str = ""
+    holders: str = ""
+    builders: str = ""
+    snapshots: str = ""
+    small_bytes: int | None = None
+    hold: tuple[str, ...] = ()
 
     def fold(self, name: str) -> str:
         """The name as this database compares it."""

@@ -50,6 +50,85 @@ DEFAULT_TEXT = """
     WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum)
 """
 
+# What stands beside the shape of a table: of these columns `upgrade` alone has need, and only where it has work to do.
+TABLE_FACTS = """
+SELECT n.nspname, c.relname,
+       CASE WHEN c.relkind = 'p' THEN (SELECT sum(pg_relation_size(t.relid)) FROM pg_partition_tree(c.oid) t)
+            ELSE pg_relation_size(c.oid) END::bigint,
+       r.rolname, r.rolsuper, pg_has_role(r.oid, 'USAGE'), has_schema_privilege(n.oid, 'CREATE'),
+       row_security_active(c.oid), p.names
+  FROM pg_catalog.pg_class c
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  JOIN pg_catalog.pg_roles r ON r.oid = c.relowner
+  LEFT JOIN (SELECT schemaname, tablename, string_agg(pubname, ', ' ORDER BY pubname) AS names
+               FROM pg_catalog.pg_publication_tables GROUP BY schemaname, tablename) p
+    ON p.schemaname = n.nspname AND p.tablename = c.relname
+ WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
+   AND c.relname = ANY (ARRAY(SELECT json_array_elements_text(CAST(:names AS json)))::name[])
+"""
+
+SERVER_FACTS = """
+SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on', current_user, session_user,
+       pg_backend_pid()
+"""
+
+SESSION = """
+SELECT DISTINCT l.pid, a.application_name, a.usename,
+       extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, a.query_start))::float8, a.state, a.query
+"""
+THIS_DATABASE = "(SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())"
+THIS_TABLE = (
+    "(SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    " WHERE n.nspname = :schema AND c.relname = :name)"
+)
+
+# A prepared transaction holds locks and has no session.
+HOLDERS = f"""{SESSION}
+  FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+ WHERE l.pid IS DISTINCT FROM pg_backend_pid() AND l.granted AND l.database = {THIS_DATABASE}
+   AND (l.locktype = 'relation' AND l.relation = {THIS_TABLE}
+        OR l.locktype = 'advisory' AND l.objsubid = 1
+           AND ((l.classid::bigint << 32) | l.objid::bigint) = CAST(:key AS bigint))
+ ORDER BY 4 DESC NULLS LAST
+"""
+
+# Who may not see what another role does sees that it builds an index, and on which table it holds a lock.
+BUILDERS = f"""{SESSION}
+  FROM pg_catalog.pg_locks l
+  JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+  JOIN pg_catalog.pg_stat_progress_create_index p ON p.pid = l.pid
+ WHERE l.pid <> pg_backend_pid() AND l.granted AND l.locktype = 'relation' AND l.database = {THIS_DATABASE}
+   AND l.relation = {THIS_TABLE} AND l.mode IN ('ShareUpdateExclusiveLock', 'ShareLock')
+   AND (p.relid IS NULL OR p.relid = l.relation)
+"""
+
+# An index build waits for every transaction of the database whose snapshot is older than its own.
+SNAPSHOTS = """
+SELECT a.pid, a.application_name, a.usename,
+       extract(epoch FROM clock_timestamp() - a.xact_start)::float8, a.state, a.query
+  FROM pg_catalog.pg_stat_activity a
+ WHERE a.pid <> pg_backend_pid() AND a.datname = current_database() AND a.backend_type = 'client backend'
+   AND (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL)
+ ORDER BY 4 DESC NULLS LAST LIMIT 3
+"""
+
+# One round trip. The lock lives as long as the transaction, so it is safe behind a transaction pooler and dies with a
+# killed client. The text is literal: a bound parameter would keep a snapshot open, which an index build waits for.
+# pg_catalog goes first, whatever the role's search_path says, so that nobody's type `jsonb` or function `now` is taken
+# for the real one; temporary tables go last.
+ENTER = """
+SELECT pg_catalog.pg_try_advisory_xact_lock({key}),
+       pg_catalog.set_config('lock_timeout', '{lock_timeout}', true),
+       pg_catalog.set_config('statement_timeout', '0', true),
+       pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ', 'pg_catalog',
+           nullif(pg_catalog.current_setting('search_path'), ''), 'pg_temp'), true)
+"""
+# A transaction that does nothing but hold the lock is idle for as long as the build takes.
+STAY = """
+SELECT pg_catalog.set_config(s.name, '0', true) FROM pg_catalog.pg_settings s
+ WHERE s.name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')
+"""
+
 POSTGRES = Dialect(
     name="postgresql",
     title="PostgreSQL",
@@ -67,16 +146,14 @@ POSTGRES = Dialect(
     folds_names=False,
     name_limit=63,
     begin=("BEGIN",),
-    enter=(
-        "SET LOCAL lock_timeout = {lock_timeout}",
-        "SET LOCAL statement_timeout = 0",
-        "SELECT pg_catalog.pg_try_advisory_xact_lock({key})",
-    ),
+    enter=(ENTER,),
     busy_states=frozenset({"55P03", "40P01"}),  # lock_not_available, deadlock_detected
     busy_texts=frozenset(),
     raced_states=frozenset({"42701", "42P06", "42P07", "23505"}),  # duplicate column, schema, relation, catalogue row
+    denied_states=frozenset({"42501"}),  # insufficient privilege
     stale_states=frozenset({"42P01", "42703", "3F000"}),  # undefined table, undefined column, invalid schema name
     stale_texts=frozenset(),
+    writes_in_parallel=True,
     alters_defaults=True,
     estimates_rows=True,
     json_is_text=False,
@@ -97,9 +174,18 @@ POSTGRES = Dialect(
         " WHERE c.relname = ANY (ARRAY(SELECT json_array_elements_text(CAST(:names AS json)))::name[])"
     ),
     schemas="SELECT nspname FROM pg_catalog.pg_namespace",
+    # The first schema of the search path that has the table, temporary ones apart.
     home_schema=(
-        "SELECT coalesce((SELECT n.nspname FROM pg_catalog.pg_class c"
-        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE c.oid = to_regclass(quote_ident(:name))), current_schema(), 'public')"
+        "SELECT coalesce((SELECT p.name FROM unnest(current_schemas(false)) WITH ORDINALITY p(name, place)"
+        " JOIN pg_catalog.pg_namespace n ON n.nspname = p.name"
+        " JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = :name"
+        " AND c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY p.place LIMIT 1), current_schema(), 'public')"
     ),
+    server_facts=SERVER_FACTS,
+    table_facts=TABLE_FACTS,
+    holders=HOLDERS,
+    builders=BUILDERS,
+    snapshots=SNAPSHOTS,
+    small_bytes=8 * 1024 * 1024,  # a plain build of so much holds writers up for about 10 ms
+    hold=(ENTER, STAY),
 )

@@ -14,8 +14,8 @@ from storage_admin.storage.base import SqlStorage
 from storage_admin.storage.gate import Gate
 
 if TYPE_CHECKING:
-    from storage_admin.admin import Outcome
     from storage_admin.locking import Patience
+    from storage_admin.reports import Outcome
 
 
 def upgrade_schema(storage: Any, *, kind: str | None = None, patience: Patience | None = None) -> Outcome:

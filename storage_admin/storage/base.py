@@ -10,15 +10,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import exc
 
 from storage_admin.catalog import load_catalog
-from storage_admin.database import (
-    autocommit,
-    checked_out,
-    in_memory,
-    pooled_engine,
-    query_error,
-    says,
-    translated_schema,
-)
+from storage_admin.database import autocommit, checked_out, in_memory, pooled_engine, translated_schema
 from storage_admin.dialects import DIALECTS
 from storage_admin.errors import (
     BadTableName,
@@ -29,6 +21,7 @@ from storage_admin.errors import (
     UnsupportedSchemaVersion,
     WrongDatabase,
 )
+from storage_admin.messages import query_error, says
 from storage_admin.naming import TableRef
 from storage_admin.schema import TableName
 from storage_admin.storage.encoding import Encoder, decode
@@ -44,9 +37,9 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Engine, Executable, Row
     from typing_extensions import Self
 
-    from storage_admin.admin import Outcome
     from storage_admin.errors import StorageAdminError
     from storage_admin.locking import Patience
+    from storage_admin.reports import Outcome
     from storage_admin.storage.sessions import Kind
 else:
     AgnoStorage = object  # Agno need not be installed, and is not imported here: see `introduce`

@@ -15,9 +15,10 @@ from storage_admin import executor, inspector
 from storage_admin.admin import StorageAdmin
 from storage_admin.catalog import load_catalog
 from storage_admin.changes import AddColumn, Status
-from storage_admin.database import connected, displayed_url, in_memory
+from storage_admin.database import connected, in_memory
 from storage_admin.discovery import Finder
 from storage_admin.errors import QueryFailed, SchemaOutdated, UpgradeFailed
+from storage_admin.messages import displayed_url
 from storage_admin.naming import TableRef
 from storage_admin.schema import TableName
 from storage_admin.storage.sessions import DEFAULT_KIND
@@ -27,10 +28,10 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
-    from storage_admin.admin import Outcome
     from storage_admin.changes import Plan
     from storage_admin.dialects import Dialect
     from storage_admin.locking import Patience
+    from storage_admin.reports import Outcome
 
     Key = tuple[str | None, str, str | None]  # schema, name, kind
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import sqlalchemy as sa
 
@@ -188,6 +190,7 @@ def test_drift_that_appears_after_the_first_look_is_refused_inside_the_lock(data
         [plan], _ = finder.survey(None)
         database.run(f"DROP TABLE {name}")
         database.run(DRIFTED[database.dialect.name])
+        again = partial(finder.again, plan)
         with pytest.raises(SchemaDrifted, match="the primary key"):
-            apply(connection, finder.dialect, plan, lambda: finder.again(plan), Patience(), "test")
+            apply(connection, finder.dialect, plan, again, Patience(), "test", partial(connected, engine))
     engine.dispose()

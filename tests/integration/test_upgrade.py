@@ -159,7 +159,7 @@ def test_a_table_in_use_is_waited_for_and_given_up_with_5(postgres: Database) ->
     old_agents(postgres)
     with psycopg.connect(postgres.dsn) as reader:
         reader.execute("SELECT * FROM ai.sessions")
-        with pytest.raises(UpgradeFailed, match="it is in use by others.*gave up after 0.3 s") as caught:
+        with pytest.raises(UpgradeFailed, match=r"it is in use by pid \d+ .*gave up after 0.3 s") as caught:
             postgres.admin().upgrade(patience=Patience(lock_timeout_ms=50, wait_seconds=0.3))
         assert caught.value.exit_code == 5
         # The upgrade goes through as soon as the reader is done.
@@ -246,7 +246,10 @@ def test_a_role_without_rights_is_told_to_ask_the_owner_and_leaves_no_trace(post
     reader = StorageAdmin(postgres.url.replace("://postgres@", "://reader@"))
     try:
         assert reader.check().status is Status.OUTDATED
-        with pytest.raises(UpgradeFailed, match="must be owner of table sessions.*Ask the owner"):
+        with pytest.raises(
+            UpgradeFailed,
+            match=r"belongs to postgres, was not changed: the role reader (?s:.)*ALTER TABLE ai.sessions ADD COLUMN",
+        ):
             reader.upgrade()
         assert definition(postgres) == before
     finally:

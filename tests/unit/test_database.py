@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage_admin.database import displayed_url, parse_url, redact, secrets_in
+from storage_admin.database import parse_url
 from storage_admin.errors import BadDatabaseURL, UnsupportedDatabase
+from storage_admin.messages import displayed_url, redact, secrets_in
 
 SECRET = "CANARY-s3cret"
 

@@ -37,11 +37,11 @@ def test_a_failed_upgrade_ends_with_the_code_of_its_only_failure_and_else_with_6
         outcomes: tuple[int, ...] = (1, 2)
 
     drift = errors.SchemaDrifted(table="a", drifts="x")
-    lock = errors.LockNotObtained(table="b", waited="y")
+    lock = errors.LockNotObtained(table="b", waited="y", done="z")
     assert errors.UpgradeFailed([drift], Report).exit_code == 3
     assert errors.UpgradeFailed([drift, drift], Report).exit_code == 3
     assert errors.UpgradeFailed([drift, lock], Report).exit_code == 6
-    plain = errors.StatementFailed(table="c", statement="s", problem="p", state=None, advice="")
+    plain = errors.StatementFailed(table="c", statement="s", problem="p", state=None, left="l", advice="")
     assert errors.UpgradeFailed([plain], Report).exit_code == 6
     Report.outcomes = (1,)
     assert errors.UpgradeFailed([plain], Report).exit_code == 1

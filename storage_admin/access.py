@@ -1,0 +1,187 @@
+"""What stands beside the shape of a table: what we may do there, how large it is, who else is using it."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from sqlalchemy import text
+
+from storage_admin.database import backend_pid
+from storage_admin.errors import LargePartitioned, NoRights, ReadOnlyServer
+from storage_admin.schema import TableName
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from sqlalchemy import Connection
+
+    from storage_admin.changes import Plan
+    from storage_admin.dialects import Dialect
+
+OTHERWISE = "Or give the right, and run it again, with --role where a role was granted:"
+SHOWN = 3
+QUERY_SHOWN = 60
+MINUTE = 60
+# What a statement says in quotes, in dollar quotes or in digits may be content of a session.
+LITERAL = re.compile(r"(?:\b[EeBbXxNn]|\b[Uu]&)?'(?:[^']|'')*'?|\$(\w*)\$.*?(?:\$\1\$|$)|\b\d[\w.]*", re.DOTALL)
+
+
+class Server(msgspec.Struct, frozen=True):
+    """The server as this connection finds it. ``pooled``: a connection pooler is in between, as far as can be told."""
+
+    standby: bool
+    read_only: bool
+    role: str
+    session_role: str
+    pooled: bool
+
+
+class TableFacts(msgspec.Struct, frozen=True):
+    """One table: the bytes of its rows without their long values, its owner, and what the role of this connection may.
+
+    ``rows_hidden``: row-level security applies to the role. ``publications`` are names, None where it is in none.
+    """
+
+    bytes: int
+    owner: str
+    owner_is_superuser: bool
+    may_alter: bool
+    may_create: bool
+    rows_hidden: bool
+    publications: str | None
+
+
+class Client(msgspec.Struct, frozen=True):
+    """A session of the server that is in the way: since when in its transaction, and its query without literals."""
+
+    pid: int | None
+    application: str | None
+    role: str | None
+    seconds: float | None
+    state: str | None
+    query: str | None
+
+    def __str__(self) -> str:
+        if self.pid is None:
+            return "a prepared transaction (see pg_prepared_xacts)"
+        facts = [self.application or "", f"role {self.role}" if self.role else "", self.state or ""]
+        facts += [f"for {duration(self.seconds)}" if self.seconds is not None else ""]
+        facts += [f"query: {shortened(self.query)}" if self.query else ""]
+        return f"pid {self.pid} ({', '.join(filter(None, facts))})"
+
+
+def server_facts(connection: Connection, dialect: Dialect) -> Server | None:
+    """What is to be known before the first change; None where the database has no such facts."""
+    if not dialect.server_facts:
+        return None
+    standby, read_only, role, session_role, pid = connection.execute(text(dialect.server_facts)).one()
+    return Server(standby, read_only, role, session_role, backend_pid(connection) not in (None, pid))
+
+
+def refuse_read_only(server: Server | None, database: str) -> None:
+    """Refuse a server that takes no changes, before anything is sent.
+
+    Raises:
+        ReadOnlyServer
+    """
+    if server is None or not (server.standby or server.read_only):
+        return
+    if server.standby:
+        problem, advice = (
+            "it is a hot standby, which copies a primary and takes no changes",
+            "Connect to the primary; with several hosts in the URL, target_session_attrs=read-write finds it.",
+        )
+    else:
+        problem, advice = (
+            f"sessions of the role {server.role} are read-only there (default_transaction_read_only)",
+            "Use another role, or ALTER ROLE ... SET default_transaction_read_only = off.",
+        )
+    raise ReadOnlyServer(database=database, problem=problem, advice=advice)
+
+
+def table_facts(connection: Connection, dialect: Dialect, names: Collection[str]) -> dict[TableName, TableFacts]:
+    """The facts of all tables of these names, in any schema; empty where the database has none."""
+    if not dialect.table_facts or not names:
+        return {}
+    rows = connection.execute(text(dialect.table_facts), {"names": json.dumps(sorted(names))})
+    return {TableName(schema, name): TableFacts(*facts) for schema, name, *facts in rows}
+
+
+def refuse_without_rights(plan: Plan, facts: TableFacts | None, server: Server | None, dialect: Dialect) -> None:
+    """Refuse what the server would refuse, before anything is sent, with what the owner has to run.
+
+    Raises:
+        NoRights
+    """
+    if facts is None or server is None or (facts.may_alter and (facts.may_create or not plan.builds)):
+        return
+    problem = "it is no member of that role" if not facts.may_alter else "it may not create an index in the schema"
+    raise no_rights(plan, dialect, server.role, facts, problem)
+
+
+def no_rights(plan: Plan, dialect: Dialect, role: str, facts: TableFacts | None, problem: str) -> NoRights:
+    """The error for a role that may not do what a plan asks for: who may, the exact SQL, and the rights to give."""
+    from storage_admin.render import grants, script
+
+    owner = facts.owner if facts is not None else None
+    joins = facts is not None and not facts.may_alter and not facts.owner_is_superuser
+    creates = facts is None or not facts.may_create
+    given = grants(dialect, plan.table, role=role, owner=owner if joins else None, create=creates)
+    return NoRights(
+        table=str(plan.table),
+        role=role,
+        belongs=f", which belongs to {owner}" if owner else ", a table to be created",
+        problem=problem,
+        owner=owner or "who owns the database",
+        otherwise=OTHERWISE + "".join(f"\n  {statement};" for statement in given) if given else "",
+        sql="".join(f"\n  {line}" for line in script([plan], dialect, "for the owner").splitlines()[2:]) + "\n",
+    )
+
+
+def large_partitioned(plan: Plan, facts: TableFacts, dialect: Dialect) -> LargePartitioned:
+    """The error for indexes that a large partitioned table lacks: no server builds those while others write."""
+    from storage_admin.render import render_changes
+
+    sql = "".join(f"\n  {statement};" for statement in render_changes(plan.table, plan.deferred, dialect))
+    return LargePartitioned(table=str(plan.table), size=f"{facts.bytes / 2**20:,.0f} MB", sql=sql)
+
+
+def holders(connection: Connection, dialect: Dialect, table: TableName, key: int) -> tuple[Client, ...]:
+    """Who holds a lock on a table, or our lock of this key, the longest first."""
+    return _clients(connection, dialect.holders, schema=table.schema, name=table.name, key=key)
+
+
+def builders(connection: Connection, dialect: Dialect, table: TableName) -> tuple[Client, ...]:
+    """Who is building an index on a table at this moment."""
+    return _clients(connection, dialect.builders, schema=table.schema, name=table.name)
+
+
+def snapshots(connection: Connection, dialect: Dialect) -> tuple[Client, ...]:
+    """Whose transactions an index build would wait for, the oldest first."""
+    return _clients(connection, dialect.snapshots)
+
+
+def _clients(connection: Connection, query: str, **parameters: Any) -> tuple[Client, ...]:
+    return tuple(Client(*row) for row in connection.execute(text(query), parameters)) if query else ()
+
+
+def listed(clients: Collection[Client]) -> str:
+    """Some sessions in words, at most three of them."""
+    shown = [str(client) for client in clients][:SHOWN]
+    return "; ".join(shown) + (f"; and {len(clients) - SHOWN} more" if len(clients) > SHOWN else "")
+
+
+def shortened(query: str) -> str:
+    """The beginning of a query, on one line, with a question mark for each literal: a literal may be stored content."""
+    line = " ".join(LITERAL.sub("?", query).split())
+    return line if len(line) <= QUERY_SHOWN else f"{line[:QUERY_SHOWN].rstrip()}..."
+
+
+def duration(seconds: float) -> str:
+    """``0.3 s``, ``12 s``, ``3 min``, ``2 h``."""
+    if seconds < MINUTE:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004
+    return f"{seconds / MINUTE:.0f} min" if seconds < MINUTE * MINUTE else f"{seconds / MINUTE / MINUTE:.0f} h"

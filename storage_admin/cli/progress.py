@@ -1,0 +1,87 @@
+"""What lasts is shown while it lasts: a bar on a terminal, a line now and then in a log. On stderr, as all talk."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from storage_admin.reports import Outcome
+
+    Told = Callable[[Outcome, int, int], None]
+
+FEW = 20  # tables, of which a person needs no bar
+LINE_SECONDS = 10
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Told]:
+    """A function to be told of each table that is done."""
+    if not sys.stderr.isatty():
+        yield _Lines(what)
+        return
+    bar = _Bar(what)
+    try:
+        yield bar
+    finally:
+        bar.close()
+
+
+class _Lines:
+    """A line every ten seconds."""
+
+    def __init__(self, what: str) -> None:
+        self.what, self.started, self.said, self.failed = what, time.monotonic(), time.monotonic(), 0
+
+    def __call__(self, outcome: Outcome, done: int, total: int) -> None:
+        self.failed += outcome.error is not None
+        now = time.monotonic()
+        if now - self.said >= LINE_SECONDS and done < total:
+            self.said = now
+            rate = done / (now - self.started)
+            failed = f", {self.failed:,} failed" if self.failed else ""
+            left = f"about {(total - done) / rate:.0f} s left"
+            click.echo(f"{self.what}: {done:,} of {total:,} tables{failed}, {rate:.0f} per second, {left}", err=True)
+
+
+class _Bar:
+    """A bar with the time that is left, once there are enough tables for one."""
+
+    def __init__(self, what: str) -> None:
+        self.what, self.failed, self.started = what, 0, False
+
+    def __call__(self, outcome: Outcome, done: int, total: int) -> None:
+        self.failed += outcome.error is not None
+        if total < FEW:
+            return
+        if not self.started:
+            self._start(total)
+        failed = f"[red]{self.failed:,} failed[/red]" if self.failed else ""
+        self.bar.update(self.task, completed=done, failed=failed)
+
+    def _start(self, total: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[failed]}"),
+        )
+        self.bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        self.task = self.bar.add_task(self.what, total=total, failed="")
+        self.bar.start()
+        self.started = True
+
+    def close(self) -> None:
+        """Take the bar away: the result comes in its place."""
+        if self.started:
+            self.bar.stop()
