@@ -100,11 +100,12 @@ def test_a_dead_line_is_noticed(postgres: Database, proxy: Proxy, statement: byt
     old_agents(postgres)
     proxy.black_hole(statement)
     began = time.monotonic()
-    url = f"{proxy.url(postgres.url)}?tcp_user_timeout=1000&connect_timeout=2"
+    watched = "tcp_user_timeout=1000&keepalives_idle=1&keepalives_interval=1&keepalives_count=2&connect_timeout=2"
+    url = f"{proxy.url(postgres.url)}?{watched}"
     ended = command("upgrade", "--wait", "1", "--db-url", url)
     assert ended.code == 1, ended
     assert proxy.fired == 1
-    assert time.monotonic() - began < BOUND / 2
+    assert time.monotonic() - began < BOUND / 3
     assert "left as it was" not in ended.err
 
 

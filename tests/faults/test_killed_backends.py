@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -69,15 +69,11 @@ def test_a_server_process_that_is_killed_takes_the_server_down_and_the_next_upgr
     server, database = own
     table = large_table(database, scale.rows)
     rows = fingerprint(database, table)
-    with (
-        upgrading("--db-url", database.url) as upgrader,
-        pytest.raises(psycopg.OperationalError),
-        old_snapshot(database),
-    ):
-        os.kill(builder(database), signal.SIGKILL)
-        until(lambda: "all server processes terminated" in server.log(), "the server has not noticed")
+    with upgrading("--db-url", database.url) as upgrader:
+        with suppress(psycopg.OperationalError), old_snapshot(database):  # its own line is cut too
+            os.kill(builder(database), signal.SIGKILL)
+            until(lambda: "all server processes terminated" in server.log(), "the server has not noticed")
         ended = upgrader.end()
-        raise psycopg.OperationalError  # as the snapshot's own connection would, if it said something now
     until(lambda: answers(database), "the server does not recover")
     current = database.admin().check([table]).status is Status.CURRENT
     assert (ended.code == 0) == current, ended
