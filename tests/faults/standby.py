@@ -17,7 +17,7 @@ class Standby(Server):
 
     def __init__(self, primary: Server, *settings: str) -> None:
         follows = f"primary_conninfo = 'host={primary.host} port={primary.port} user={primary.user}'"
-        super().__init__(*settings, follows, copy_of=primary.datadir)
+        super().__init__(*settings, follows, "wal_retrieve_retry_interval = 100ms", copy_of=primary.datadir)
 
     def _create(self) -> None:
         super()._create()

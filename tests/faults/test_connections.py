@@ -1,24 +1,29 @@
-"""A server that cannot be reached, or not like this, or not any longer: each its own message, and never the password."""
+"""A server that cannot be reached, or not like this, or no longer: each its own message, and never the password."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
-from storage_admin import Status
+from storage_admin import Patience, Status, StorageAdmin, UpgradeFailed
+from storage_admin.errors import CannotConnect
 from tests.faults.clients import command, until, upgrading
 from tests.faults.proxy import Proxy
 from tests.faults.tables import BUILDING, fingerprint, large_table, sound
 from tests.faults.test_killed_backends import answers, old_snapshot
 from tests.integration.tables import old_agents
-from tests.servers import Server
+from tests.servers import Server, run_as
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.conftest import Database
     from tests.faults.conftest import Scale
@@ -74,7 +79,41 @@ def test_ssl_is_required_of_a_server_that_has_none(postgres: Database) -> None:
 
 def test_a_certificate_is_to_be_verified_and_there_is_none(postgres: Database) -> None:
     url = postgres.url.replace("://postgres@", f"://postgres:{PASSWORD}@")
+    refused(f"{url}?sslmode=verify-full&sslrootcert=/nowhere", "SSL", "sslmode")
+
+
+@pytest.fixture
+def encrypted(tmp_path: Path) -> Iterator[Server]:
+    """A server with a certificate that nobody knows, and that takes no connection without SSL."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not installed")
+    certificate, key = tmp_path / "server.crt", tmp_path / "server.key"
+    made = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=db.example", "-days", "2"]
+    subprocess.run([openssl, *made, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+    with Server(hba="hostssl all all 127.0.0.1/32 trust\nhost all all all reject") as server:
+        for file in (certificate, key):
+            copy = server.datadir / file.name
+            copy.write_bytes(file.read_bytes())
+            copy.chmod(0o600)
+            if os.getuid() == 0:
+                shutil.chown(copy, run_as())
+        server.stop()
+        server.settings = ("ssl = on",)
+        try:
+            server.start()
+        except RuntimeError:
+            pytest.skip("this PostgreSQL was built without SSL")
+        yield server
+
+
+def test_ssl_of_all_sorts(encrypted: Server) -> None:
+    url = encrypted.url(user=f"postgres:{PASSWORD}")
+    refused(f"{url}?sslmode=disable", "pg_hba.conf", "no encryption")
     refused(f"{url}?sslmode=verify-full&sslrootcert=/nowhere", "root certificate file", "sslrootcert")
+    root = f"sslrootcert={encrypted.datadir / 'server.crt'}"
+    refused(f"{url}?sslmode=verify-full&{root}", "certificate", "does not match host name", "host name in the URL")
+    assert "No session tables" in command("check", "--db-url", f"{url}?sslmode=require").err
 
 
 def test_a_host_that_does_not_exist() -> None:
@@ -93,20 +132,35 @@ def test_somebody_listens_who_never_answers(postgres: Database, proxy: Proxy) ->
     refused(f"{url}?connect_timeout=2", "timeout", "firewall")
 
 
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask a server that is full again for half a second only."""
+    monkeypatch.setattr("storage_admin.database.CONNECT_SECONDS", 0.5)
+
+
+def taken(stack: ExitStack, database: Database, count: int) -> None:
+    for _ in range(count):
+        stack.enter_context(psycopg.connect(database.dsn))
+
+
 @pytest.mark.parametrize("own", [FEW], indirect=True, ids=["five"])
+@pytest.mark.usefixtures("hasty")
 def test_a_server_that_is_full(own: tuple[Server, Database]) -> None:
     _, database = own
     table = old_agents(database)
+    admin = StorageAdmin(database.url.replace("://postgres@", f"://postgres:{PASSWORD}@"))
     with ExitStack() as stack:
-        for _ in range(5):
-            stack.enter_context(psycopg.connect(database.dsn))
-        refused(
-            database.url.replace("://postgres@", f"://postgres:{PASSWORD}@"), "too many clients", "no connection left"
-        )
+        taken(stack, database, 5)
+        for call in (admin.check, admin.upgrade):
+            with pytest.raises(
+                CannotConnect, match="too many clients already. The server has no connection left"
+            ) as no:
+                call()
+            assert no.value.exit_code == 1
+            assert PASSWORD not in str(no.value)
     # A place that becomes free is taken, by an upgrade that was there before it.
     with ExitStack() as stack:
-        for _ in range(5):
-            stack.enter_context(psycopg.connect(database.dsn))
+        taken(stack, database, 5)
         with upgrading("--db-url", database.url) as upgrader:
             threading.Timer(0.3, stack.close).start()
             ended = upgrader.end()
@@ -115,19 +169,17 @@ def test_a_server_that_is_full(own: tuple[Server, Database]) -> None:
 
 
 @pytest.mark.parametrize("own", [FEW], indirect=True, ids=["five"])
-def test_the_last_connection_is_taken_when_an_index_needs_a_second_one(
-    own: tuple[Server, Database], scale: Scale
-) -> None:
+@pytest.mark.usefixtures("hasty")
+def test_a_server_that_has_no_second_connection_for_an_index_build(own: tuple[Server, Database], scale: Scale) -> None:
     _, database = own
     table = large_table(database, scale.rows)
     with ExitStack() as stack:
-        for _ in range(4):
-            stack.enter_context(psycopg.connect(database.dsn))
-        ended = command("upgrade", "--wait", "2", "--db-url", database.url)
-        assert ended.code in (1, 5), ended
-        assert "too many clients" in ended.err
-        assert "left as it was" not in ended.err  # the columns are there
-    assert command("upgrade", "--db-url", database.url).code == 0
+        taken(stack, database, 4)
+        with pytest.raises(UpgradeFailed, match="too many clients") as failed:
+            database.admin().upgrade(patience=Patience(wait_seconds=1))
+    assert failed.value.exit_code in (1, 5)
+    assert "left as it was" not in str(failed.value)  # the columns are there
+    database.admin().upgrade()
     sound(database, table)
 
 
@@ -141,10 +193,8 @@ def test_a_server_that_restarts_in_the_middle(own: tuple[Server, Database], scal
             stack.enter_context(old_snapshot(database))
             until(lambda: database.run(BUILDING), "no index is being built")
             server.stop(mode)
-            try:
+            with suppress(psycopg.OperationalError):  # its line was cut as well
                 stack.close()
-            except psycopg.OperationalError:
-                pass  # its line was cut as well
         server.start()
         ended = upgrader.end()
     until(lambda: answers(database), "the server does not come back")
@@ -166,10 +216,8 @@ def test_a_server_that_stops_and_does_not_come_back(own: tuple[Server, Database]
         until(lambda: database.run(BUILDING), "no index is being built")
         server.stop("immediate")
         ended = upgrader.end()
-        try:
+        with suppress(psycopg.OperationalError):  # its line was cut as well
             stack.close()
-        except psycopg.OperationalError:
-            pass  # its line was cut as well
     assert ended.code == 1, ended
     assert "storage-admin check" in ended.err
     assert "left as it was" not in ended.err
