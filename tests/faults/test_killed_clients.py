@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from storage_admin import Status
-from tests.faults.clients import Upgrader, command
+from tests.faults.clients import Upgrader
 from tests.faults.tables import fingerprint, indexes, large_table, outdated_again, sound
 
 if TYPE_CHECKING:
@@ -36,8 +36,7 @@ def test_after_each_kill_the_next_upgrade_ends_current(postgres: Database, scale
         time.sleep(duration * (number + moments.random()) / scale.kills)
         killed += upgrader.running()
         upgrader.kill()
-        again = command("upgrade", "--db-url", postgres.url)
-        assert again.code == 0, (number, again)
+        postgres.admin().upgrade()
         sound(postgres, table)
         assert fingerprint(postgres, table) == rows
     assert killed >= scale.kills * 2 // 3
