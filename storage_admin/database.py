@@ -9,10 +9,10 @@ from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import create_engine, event, exc, make_url
+from sqlalchemy import create_engine, event, exc, make_url, text
 from sqlalchemy.pool import NullPool, QueuePool, StaticPool
 
 from storage_admin.dialects import DIALECTS
@@ -27,7 +27,7 @@ from storage_admin.errors import (
 from storage_admin.messages import connection_error, displayed_url, driver_message, query_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import URL, Connection, CursorResult, Engine
 
@@ -46,6 +46,7 @@ KEEPALIVE = {
 # A server that will take us soon: it has no connection left, or starts, or stops to start again.
 NOT_YET = ("too many", "remaining connection slots", "starting up", "shutting down", "in recovery mode")
 CONNECT_SECONDS = 10
+PREPARED = "storage_admin_prepared"
 
 # What people write, and the driver that we bring.
 DRIVERS = {
@@ -266,6 +267,33 @@ def renew(connection: Connection) -> None:
     autocommit(connection)
 
 
+def prepare_statements(connection: Connection) -> None:
+    """Let `ask` prepare its queries: on a session that is ours alone, with no pooler in between."""
+    if connection.engine.dialect.driver == "psycopg":
+        connection.info.setdefault(PREPARED, {})
+
+
+def ask(connection: Connection, query: str, parameters: Mapping[str, Any]) -> Sequence[Any]:
+    """Send a query of ours that is the same for every table: planned once for all, where that was allowed.
+
+    Not by the driver's own means: psycopg forgets what it has prepared whenever something is altered.
+    """
+    prepared: dict[str, tuple[str, list[str]]] | None = connection.info.get(PREPARED)
+    if prepared is None:
+        return connection.execute(text(query), parameters).all()
+    from psycopg import sql
+
+    if query not in prepared:
+        compiled = text(query).compile(dialect=cast("Any", type(connection.dialect))(paramstyle="numeric_dollar"))
+        name = f"storage_admin_{len(prepared)}"
+        send(connection, f"PREPARE {name} AS {compiled}")  # a name of ours
+        prepared[query] = (name, [*(compiled.positiontup or ())])
+    name, order = prepared[query]
+    values = sql.SQL(", ").join(sql.Literal(parameters[key]) for key in order)
+    statement = sql.SQL("EXECUTE {} ({})").format(sql.Identifier(name), values)
+    return send(connection, statement.as_string(cast("Any", connection.connection.dbapi_connection))).all()
+
+
 def backend_pid(connection: Connection) -> int | None:
     """The number of the server's process as the driver was told it, None where the driver does not say."""
     info = getattr(connection.connection.dbapi_connection, "info", None)
@@ -288,14 +316,19 @@ def autocommit(connection: Connection) -> None:
 
 
 @contextmanager
-def transaction(connection: Connection, dialect: Dialect) -> Iterator[None]:
-    """One transaction on an autocommit connection, begun as the dialect wants it; rolled back on any exception."""
+def transaction(connection: Connection, opening: Iterable[str]) -> Iterator[list[Any]]:
+    """One transaction on an autocommit connection, begun with some statements; rolled back on any exception.
+
+    Gives what the statements answered: the first value of each row.
+    """
     if getattr(connection.connection.dbapi_connection, "in_transaction", False):
         send(connection, "COMMIT")  # of somebody's event handler, which begins one where SQLAlchemy does
-    for statement in dialect.begin:
-        send(connection, statement)
+    answers: list[Any] = []
     try:
-        yield
+        for statement in opening:
+            result = send(connection, statement)
+            answers += [row[0] for row in result.all()] if result.returns_rows else []
+        yield answers
     except BaseException:
         with suppress(exc.SQLAlchemyError):  # a broken connection has rolled back already
             send(connection, "ROLLBACK")
