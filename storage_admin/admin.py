@@ -20,6 +20,7 @@ from storage_admin.database import (
     make_engine,
     parse_url,
     prepare_statements,
+    refuse_unwritable,
 )
 from storage_admin.discovery import Finder, check_schema
 from storage_admin.errors import (
@@ -199,6 +200,7 @@ class StorageAdmin:
         """The server, where there is something to do: one that takes no changes is refused before anything is sent."""
         if not any(plan.runnable for plan in plans):
             return None
+        refuse_unwritable(self._url)
         server = access.server_facts(finder.connection, finder.dialect)
         access.refuse_read_only(server, finder.shown)
         if server is not None and server.pooled and self._role is not None:

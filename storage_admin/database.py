@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import time
@@ -22,6 +23,7 @@ from storage_admin.errors import (
     DriverMissing,
     NoSuchFile,
     NotADatabase,
+    ReadOnlyServer,
     UnsupportedDatabase,
 )
 from storage_admin.messages import connection_error, displayed_url, driver_message, query_error
@@ -180,7 +182,7 @@ def _sqlite_engine(url: URL, *, writable: bool, create: bool) -> Engine:
         raise NotADatabase(database=displayed_url(url), path=path)
     mode = "rwc" if create else "rw" if writable else "ro"
     timeout = 1 if writable else 10  # seconds in one attempt; who writes tries again and again
-    address = f"{path.resolve().as_uri()}?mode={mode}"
+    address = f"{path.resolve().as_uri()}?mode={mode}{_immutable(path) if mode == 'ro' else ''}"
     # A creator instead of SQLAlchemy's own handling of file: URLs, which needs the path written in two ways.
     return create_engine(
         url,
@@ -191,6 +193,28 @@ def _sqlite_engine(url: URL, *, writable: bool, create: bool) -> Engine:
         isolation_level="AUTOCOMMIT",
         hide_parameters=True,
     )
+
+
+def _immutable(path: Path) -> str:
+    """What lets a WAL file be read in a folder that may not be written: nobody is writing there."""
+    unused = not path.with_name(f"{path.name}-wal").exists()
+    return "&immutable=1" if unused and not os.access(path.resolve().parent, os.W_OK) else ""
+
+
+def refuse_unwritable(url: URL) -> None:
+    """Refuse to change a SQLite file that cannot be written, or whose folder cannot: a journal is written there.
+
+    Raises:
+        ReadOnlyServer
+    """
+    if url.get_backend_name() != "sqlite" or in_memory(url):
+        return
+    path = Path(url.database or "").resolve()
+    for place in (path, path.parent):
+        if place.exists() and not os.access(place, os.W_OK):
+            what = "its folder" if place == path.parent else "the file"
+            advice = f"Give this user the right to write {place}; SQLite writes a journal beside the file."
+            raise ReadOnlyServer(database=displayed_url(url), problem=f"{what} may not be written", advice=advice)
 
 
 def dialect_of(engine: Engine) -> Dialect:
