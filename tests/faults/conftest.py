@@ -10,6 +10,7 @@ from storage_admin.dialects import DIALECTS
 from tests.conftest import Database, numbers
 from tests.faults.pgbouncer import pgbouncer
 from tests.faults.proxy import Proxy
+from tests.faults.tables import ROWS
 from tests.servers import Server
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Scale(NamedTuple):
     slack: float
 
 
-DAILY = Scale(racers=6, rounds=2, kills=6, rows=40_000, hold=1.5, slack=400)
+DAILY = Scale(racers=6, rounds=2, kills=6, rows=ROWS, hold=1.5, slack=400)
 FULL = Scale(racers=32, rounds=20, kills=50, rows=1_000_000, hold=8, slack=50)
 
 

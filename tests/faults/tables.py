@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from tests.conftest import Database
 
 OLD_COLUMNS = "session_id, agent_id, user_id, memory, agent_data, session_data, extra_data, created_at, updated_at"
+ROWS = 40_000
 NEW_COLUMN = "team_session_id"
-BUILDING = "SELECT pid FROM pg_stat_progress_create_index WHERE datname = current_database()"
 
 
-def large_table(database: Database, rows: int, name: str = "sessions") -> str:
+def large_table(database: Database, rows: int = ROWS, name: str = "sessions") -> str:
     """An outdated agent table with so many rows of 250 bytes, more than are indexed in one transaction."""
     table = old_agents(database, name)
     database.run(

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import threading
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -14,10 +14,10 @@ import pytest
 
 from storage_admin import Patience, Status, StorageAdmin, UpgradeFailed
 from storage_admin.errors import CannotConnect
+from tests.faults.builds import answers, held_up
 from tests.faults.clients import command, until, upgrading
 from tests.faults.proxy import Proxy
-from tests.faults.tables import BUILDING, fingerprint, large_table, sound
-from tests.faults.test_killed_backends import answers, old_snapshot
+from tests.faults.tables import fingerprint, large_table, sound
 from tests.integration.tables import old_agents
 from tests.servers import Server, run_as
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.conftest import Database
-    from tests.faults.conftest import Scale
 
 PASSWORD = "CANARY-p4ss"
 COMMANDS = ("check", "upgrade")
@@ -109,7 +108,7 @@ def encrypted(tmp_path: Path) -> Iterator[Server]:
 
 def test_ssl_of_all_sorts(encrypted: Server) -> None:
     url = encrypted.url(user=f"postgres:{PASSWORD}")
-    refused(f"{url}?sslmode=disable", "pg_hba.conf", "no encryption")
+    refused(f"{url}?sslmode=disable", "pg_hba.conf")
     refused(f"{url}?sslmode=verify-full&sslrootcert=/nowhere", "root certificate file", "sslrootcert")
     root = f"sslrootcert={encrypted.datadir / 'server.crt'}"
     refused(f"{url}?sslmode=verify-full&{root}", "certificate", "does not match host name", "host name in the URL")
@@ -170,9 +169,9 @@ def test_a_server_that_is_full(own: tuple[Server, Database]) -> None:
 
 @pytest.mark.parametrize("own", [FEW], indirect=True, ids=["five"])
 @pytest.mark.usefixtures("hasty")
-def test_a_server_that_has_no_second_connection_for_an_index_build(own: tuple[Server, Database], scale: Scale) -> None:
+def test_a_server_that_has_no_second_connection_for_an_index_build(own: tuple[Server, Database]) -> None:
     _, database = own
-    table = large_table(database, scale.rows)
+    table = large_table(database)
     with ExitStack() as stack:
         taken(stack, database, 4)
         with pytest.raises(UpgradeFailed, match="too many clients") as failed:
@@ -184,19 +183,14 @@ def test_a_server_that_has_no_second_connection_for_an_index_build(own: tuple[Se
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
-def test_a_server_that_restarts_in_the_middle(own: tuple[Server, Database], scale: Scale, mode: str) -> None:
+def test_a_server_that_restarts_in_the_middle(own: tuple[Server, Database], mode: str) -> None:
     server, database = own
-    table = large_table(database, scale.rows)
+    table = large_table(database)
     rows = fingerprint(database, table)
-    with upgrading("--db-url", database.url) as upgrader:
-        with ExitStack() as stack:
-            stack.enter_context(old_snapshot(database))
-            until(lambda: database.run(BUILDING), "no index is being built")
-            server.stop(mode)
-            with suppress(psycopg.OperationalError):  # its line was cut as well
-                stack.close()
+    with held_up(database) as held:
+        server.stop(mode)
         server.start()
-        ended = upgrader.end()
+        ended = held.upgrader.end()
     until(lambda: answers(database), "the server does not come back")
     current = database.admin().check([table]).status is Status.CURRENT
     assert (ended.code == 0) == current, ended
@@ -208,16 +202,12 @@ def test_a_server_that_restarts_in_the_middle(own: tuple[Server, Database], scal
     assert fingerprint(database, table) == rows
 
 
-def test_a_server_that_stops_and_does_not_come_back(own: tuple[Server, Database], scale: Scale) -> None:
+def test_a_server_that_stops_and_does_not_come_back(own: tuple[Server, Database]) -> None:
     server, database = own
-    table = large_table(database, scale.rows)
-    with upgrading("--wait", "2", "--db-url", database.url) as upgrader, ExitStack() as stack:
-        stack.enter_context(old_snapshot(database))
-        until(lambda: database.run(BUILDING), "no index is being built")
+    table = large_table(database)
+    with held_up(database, "--wait", "2") as held:
         server.stop("immediate")
-        ended = upgrader.end()
-        with suppress(psycopg.OperationalError):  # its line was cut as well
-            stack.close()
+        ended = held.upgrader.end()
     assert ended.code == 1, ended
     assert "storage-admin check" in ended.err
     assert "left as it was" not in ended.err

@@ -19,7 +19,6 @@ from tests.integration.tables import old_agents
 if TYPE_CHECKING:
     from tests.conftest import Database
     from tests.faults.clients import Ended
-    from tests.faults.conftest import Scale
     from tests.faults.proxy import Proxy
 
 ALWAYS = 1_000_000
@@ -62,9 +61,9 @@ def test_a_line_that_is_cut_once_at_any_other_statement_ends_in_an_upgrade_too(
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_line_that_is_cut_while_an_index_is_built_beside_writers(
-    postgres: Database, proxy: Proxy, scale: Scale, moment: str
+    postgres: Database, proxy: Proxy, moment: str
 ) -> None:
-    table = large_table(postgres, scale.rows)
+    table = large_table(postgres)
     (proxy.cut_before if moment == "before" else proxy.cut_after)(b"CREATE INDEX CONCURRENTLY")
     ended = command("upgrade", "--db-url", proxy.url(postgres.url))
     assert (ended.code, proxy.fired) == (0, 1), ended

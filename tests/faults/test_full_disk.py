@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.conftest import Database
-    from tests.faults.conftest import Scale
     from tests.servers import Server
 
 
@@ -28,9 +27,9 @@ def full() -> Iterator[Path]:
         yield folder
 
 
-def test_a_full_disk(full: Path, own: tuple[Server, Database], scale: Scale) -> None:
+def test_a_full_disk(full: Path, own: tuple[Server, Database]) -> None:
     server, database = own
-    table = large_table(database, scale.rows)
+    table = large_table(database)
     rows = fingerprint(database, table)
     server.run(f"CREATE TABLESPACE small LOCATION '{full}'")
     server.run(f"ALTER DATABASE {database.url.rpartition('/')[2]} SET default_tablespace = small")

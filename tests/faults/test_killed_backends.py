@@ -5,52 +5,34 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
 from storage_admin import Patience, Status, UpgradeFailed
+from tests.faults.builds import BUILDING, answers, builder, held_up, old_snapshot
 from tests.faults.clients import Upgrader, until, upgrading
-from tests.faults.tables import BUILDING, NEW_COLUMN, fingerprint, indexes, large_table, sound
+from tests.faults.tables import NEW_COLUMN, fingerprint, indexes, large_table, sound
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.conftest import Database
-    from tests.faults.conftest import Scale
     from tests.servers import Server
 
 INDEX = "ix_ai_sessions_team_session_id"
 BUILD = f"CREATE INDEX CONCURRENTLY {INDEX} ON ai.sessions ({NEW_COLUMN})"
 
 
-@contextmanager
-def old_snapshot(database: Database) -> Iterator[None]:
-    """While it lasts, no concurrent index build comes to its end."""
-    with psycopg.connect(database.dsn, application_name="nightly report") as connection:
-        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        connection.execute("SELECT count(*) FROM pg_class")
-        yield
-
-
-def builder(database: Database) -> int:
-    """The server process that builds an index, as soon as there is one."""
-    until(lambda: database.run(BUILDING), "nobody builds an index")
-    [(pid,)] = database.run(BUILDING)
-    return int(pid)
-
-
 @pytest.mark.parametrize("how", ["pg_cancel_backend", "pg_terminate_backend"])
-def test_a_build_that_an_administrator_ends_is_told_or_done_again(postgres: Database, scale: Scale, how: str) -> None:
-    table = large_table(postgres, scale.rows)
+def test_a_build_that_an_administrator_ends_is_told_or_done_again(postgres: Database, how: str) -> None:
+    table = large_table(postgres)
     rows = fingerprint(postgres, table)
-    with upgrading("--db-url", postgres.url) as upgrader:
-        with old_snapshot(postgres):
-            postgres.run(f"SELECT {how}({builder(postgres)})")
-            until(lambda: how == "pg_terminate_backend" or not upgrader.running(), "a cancelled upgrade goes on")
-        ended = upgrader.end()
+    with held_up(postgres) as held:
+        postgres.run(f"SELECT {how}({held.pid})")
+        if how == "pg_terminate_backend":  # it comes back, and builds anew
+            until(lambda: held.pid not in (pid for (pid,) in postgres.run(BUILDING)), "a terminated build goes on")
+            held.release()
+        ended = held.upgrader.end()
     current = postgres.admin().check([table]).status is Status.CURRENT
     assert (ended.code == 0) == current, ended
     if not current:
@@ -64,16 +46,15 @@ def test_a_build_that_an_administrator_ends_is_told_or_done_again(postgres: Data
 
 
 def test_a_server_process_that_is_killed_takes_the_server_down_and_the_next_upgrade_mends_it(
-    own: tuple[Server, Database], scale: Scale
+    own: tuple[Server, Database],
 ) -> None:
     server, database = own
-    table = large_table(database, scale.rows)
+    table = large_table(database)
     rows = fingerprint(database, table)
-    with upgrading("--db-url", database.url) as upgrader:
-        with suppress(psycopg.OperationalError), old_snapshot(database):  # its own line is cut too
-            os.kill(builder(database), signal.SIGKILL)
-            until(lambda: "all server processes terminated" in server.log(), "the server has not noticed")
-        ended = upgrader.end()
+    with held_up(database) as held:
+        os.kill(held.pid, signal.SIGKILL)
+        until(lambda: "all server processes terminated" in server.log(), "the server has not noticed")
+        ended = held.upgrader.end()
     until(lambda: answers(database), "the server does not recover")
     current = database.admin().check([table]).status is Status.CURRENT
     assert (ended.code == 0) == current, ended
@@ -83,15 +64,8 @@ def test_a_server_process_that_is_killed_takes_the_server_down_and_the_next_upgr
     assert fingerprint(database, table) == rows
 
 
-def answers(database: Database) -> bool:
-    try:
-        return bool(database.run("SELECT 1"))
-    except psycopg.OperationalError:
-        return False
-
-
-def test_an_index_that_a_cancelled_build_left_is_built_again(postgres: Database, scale: Scale) -> None:
-    table = large_table(postgres, scale.rows)
+def test_an_index_that_a_cancelled_build_left_is_built_again(postgres: Database) -> None:
+    table = large_table(postgres)
     postgres.run(f"ALTER TABLE {table} ADD COLUMN {NEW_COLUMN} VARCHAR")
     with psycopg.connect(postgres.dsn, autocommit=True) as dba:
         with old_snapshot(postgres):
@@ -111,10 +85,8 @@ def cancelled_build(connection: psycopg.Connection) -> None:
         connection.execute(BUILD)
 
 
-def test_an_index_that_somebody_is_building_is_neither_touched_nor_built_twice(
-    postgres: Database, scale: Scale
-) -> None:
-    table = large_table(postgres, scale.rows)
+def test_an_index_that_somebody_is_building_is_neither_touched_nor_built_twice(postgres: Database) -> None:
+    table = large_table(postgres)
     postgres.run(f"ALTER TABLE {table} ADD COLUMN {NEW_COLUMN} VARCHAR")
     waiting = Upgrader("--db-url", postgres.url)
     with psycopg.connect(postgres.dsn, autocommit=True, application_name="a dba") as dba:

@@ -217,7 +217,6 @@ def test_no_content_in_errors_and_logs_of_a_storage(postgres: Database, caplog: 
     postgres.run(HOLDING.format(table))
     options: dict[str, Any] = {
         "db_engine": postgres.engine(),
-        "auto_upgrade_schema": True,
         "patience": Patience(20, 0.1),
     }
     with psycopg.connect(postgres.dsn) as reader:
