@@ -31,6 +31,7 @@ auth_file = {folder}/users
 pool_mode = transaction
 default_pool_size = {pool}
 max_client_conn = 500
+query_wait_timeout = {patience}
 unix_socket_dir =
 logfile = {folder}/log
 pidfile = {folder}/pid
@@ -47,13 +48,14 @@ def program() -> str:
 
 
 @contextmanager
-def pgbouncer(server: Server, pool: int = POOL) -> Iterator[int]:
-    """A pooler; gives its port. Ended by its process, never by its name."""
+def pgbouncer(server: Server, pool: int = POOL, patience: int = 120) -> Iterator[int]:
+    """A pooler; gives its port. ``patience`` is in seconds: how long a client waits for one of ``pool`` connections."""
     command, port = program(), free_port()
     with private_folder() as folder:
         (folder / "users").write_text('"postgres" ""\n')
         configuration = folder / "pgbouncer.ini"
-        settings = {"host": server.host, "server_port": server.port, "port": port, "folder": folder, "pool": pool}
+        settings = {"host": server.host, "server_port": server.port, "port": port, "folder": folder}
+        settings |= {"pool": pool, "patience": patience}
         configuration.write_text(CONFIGURATION.format_map(settings))
         process = subprocess.Popen(
             [*unprivileged(), command, "-q", str(configuration)], cwd="/", stderr=subprocess.DEVNULL
