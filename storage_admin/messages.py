@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from storage_admin.dialects import DIALECTS
@@ -62,7 +62,7 @@ def displayed_url(url: URL) -> str:
 def sql_state(error: exc.DBAPIError) -> str | None:
     """The SQLSTATE of an error of PostgreSQL, the number of one of MySQL, None where there is neither."""
     state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
-    arguments = getattr(error.orig, "args", ())
+    arguments: tuple[Any, ...] = getattr(error.orig, "args", ())
     if state is None and arguments and isinstance(arguments[0], int):
         state = arguments[0]
     return str(state) if state else None
@@ -75,7 +75,7 @@ def says(error: exc.DBAPIError, states: frozenset[str], texts: frozenset[str]) -
 
 def driver_message(error: exc.DBAPIError) -> str:
     """What the driver said, on one line, without the details that may hold stored values."""
-    arguments = getattr(error.orig, "args", ())
+    arguments: tuple[Any, ...] = getattr(error.orig, "args", ())
     numbered = len(arguments) > 1 and isinstance(arguments[0], int)
     said = str(arguments[1]) if numbered else str(error.orig)
     if numbered and arguments[0] in TELLING:

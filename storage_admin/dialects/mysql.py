@@ -54,15 +54,15 @@ SELECT p.ID, NULL, p.USER, TIMESTAMPDIFF(SECOND, x.trx_started, NOW()), p.COMMAN
 """
 ACCOUNT = "CONCAT(QUOTE(SUBSTRING_INDEX({0}, '@', 1)), '@', QUOTE(SUBSTRING_INDEX({0}, '@', -1)))"
 
+TEXTS = frozenset({"varchar", "text", "mediumtext", "longtext"})
+
 MYSQL = Dialect(
     name="mysql",
     title="MySQL",
     types={
         # MariaDB keeps JSON as LONGTEXT.
-        ColumnType.STRING: TypeDefinition(
-            "VARCHAR(255)", frozenset({"varchar", "char", "text", "mediumtext", "longtext"})
-        ),
-        ColumnType.TEXT: TypeDefinition("TEXT", frozenset({"varchar", "text", "mediumtext", "longtext"})),
+        ColumnType.STRING: TypeDefinition("VARCHAR(255)", TEXTS | {"char"}),
+        ColumnType.TEXT: TypeDefinition("TEXT", TEXTS),
         ColumnType.JSON: TypeDefinition("JSON", frozenset({"json", "longtext"})),
         ColumnType.EPOCH: TypeDefinition("BIGINT", frozenset({"bigint"})),
         ColumnType.INTEGER: TypeDefinition("BIGINT", frozenset({"bigint", "int"})),
