@@ -146,7 +146,7 @@ def mariadb(mariadb_proc: MariaServer) -> Iterator[Database]:
     mariadb_proc.clear()
 
 
-@pytest.fixture(params=["postgres", "sqlite"])
+@pytest.fixture(params=["postgres", "sqlite", "mariadb"])
 def database(request: pytest.FixtureRequest) -> Database:
     fixture: Database = request.getfixturevalue(request.param)
     if fixture.dialect.has_schemas:
