@@ -34,9 +34,8 @@ every_shape = pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.i
 
 @pytest.fixture
 def database(shape: Shape, request: pytest.FixtureRequest) -> Database:
-    found: Database = request.getfixturevalue(
-        {"postgresql": "postgres", "sqlite": "sqlite", "mysql": "mariadb"}[shape.dialect]
-    )
+    fixtures = {"postgresql": "postgres", "sqlite": "sqlite", "mysql": "mariadb"}
+    found: Database = request.getfixturevalue(fixtures[shape.dialect])
     if found.dialect.has_schemas:
         found.run("CREATE SCHEMA ai")
     found.run(shape.ddl)
@@ -113,7 +112,7 @@ def test_the_script_of_plan_sql_gives_the_same_table(shape: Shape, database: Dat
 def feed(database: Database, sql: str) -> None:
     if database.dialect.name == "mysql":
         url = make_url(database.url)
-        command = ["mariadb", "--no-defaults", "-h", url.host, "-P", str(url.port), "-u", url.username, url.database]
+        command = ["mariadb", "--no-defaults", f"-h{url.host}", f"-P{url.port}", f"-u{url.username}", str(url.database)]
     elif database.dialect.has_schemas:
         command = [psql(), "-X", "-q", "-v", "ON_ERROR_STOP=1", database.dsn]
     elif shutil.which("sqlite3"):
@@ -151,7 +150,7 @@ def test_a_second_upgrade_writes_nothing(shape: Shape, database: Database, postg
         database.admin().upgrade(argument(database, shape))
         database.run("SET GLOBAL general_log = 0")
         said = database.run("SELECT argument FROM mysql.general_log WHERE command_type = 'Query'")
-        words = {str(text, "utf8").split(maxsplit=1)[0].upper() for (text,) in said} - {"TRUNCATE"}
+        words = {text.split(maxsplit=1)[0].upper() for (text,) in said} - {"TRUNCATE"}
         assert words <= {"SELECT", "SHOW", "SET", "COMMIT", "ROLLBACK"}
         return
     name = database.dsn.rpartition("dbname=")[2]
