@@ -103,7 +103,7 @@ def test_a_schema_means_nothing_to_sqlite_and_is_refused(sqlite: Database) -> No
 
 
 def test_a_name_that_the_server_would_cut_is_refused(postgres: Database) -> None:
-    with pytest.raises(NameTooLong, match="80 bytes, and this database cuts names at 63"):
+    with pytest.raises(NameTooLong, match="80 bytes, and this database takes 63"):
         postgres.admin().upgrade([f"ai.{'ж' * 40}=agent"])
 
 
