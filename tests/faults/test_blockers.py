@@ -97,6 +97,7 @@ def test_readers_wait_for_one_lock_timeout_at_most_where_alembic_stalls_them_all
             ended = upgrader.end()
     assert ended.code == 0, ended
     sound(postgres, table)
+    print(f"longest wait: reader {readers.longest:.0f} ms, writer {writers.longest:.0f} ms")  # noqa: T201 - -rA shows it
     assert readers.longest <= LOCK_TIMEOUT + scale.slack, (readers.longest, readers.count)
     assert writers.longest <= LOCK_TIMEOUT + scale.slack, (writers.longest, writers.count)
     assert readers.count > scale.hold * 50
@@ -107,6 +108,7 @@ def test_readers_wait_for_one_lock_timeout_at_most_where_alembic_stalls_them_all
         until(lambda: postgres.run("SELECT count(*) FROM pg_locks WHERE NOT granted") != [(0,)], "Alembic waits")
         time.sleep(scale.hold)
     assert alembic.wait(timeout=60) == 0
+    print(f"longest wait beside Alembic: {stalled.longest:.0f} ms")  # noqa: T201 - -rA shows it
     assert stalled.longest >= scale.hold * 1000
     assert stalled.longest > readers.longest
 
@@ -119,12 +121,14 @@ def test_writers_go_on_while_an_index_is_built(
         ended = upgrader.end()
     assert ended.code == 0, ended
     sound(postgres, table)
+    print(f"longest wait of a writer: {writers.longest:.0f} ms")  # noqa: T201 - -rA shows it
     if not request.config.getoption("--full"):
         assert writers.longest <= scale.slack
         return
     assert writers.longest <= 50, writers.longest
     with traffic(postgres, WRITE) as stalled:
         postgres.run(f"CREATE INDEX plain ON {table} (user_id)")
+    print(f"longest wait beside a plain build: {stalled.longest:.0f} ms")  # noqa: T201 - -rA shows it
     assert stalled.longest >= 200, stalled.longest
 
 

@@ -71,8 +71,12 @@ def test_all_succeed_on_a_table_whose_index_is_built_beside_its_writers(
     with racers(scale.racers, url) as started:
         for _ in range(scale.rounds):
             outdated_again(postgres, table, old_indexes)
-            assert sorted(started.race()) == ["0"] * (scale.racers - 1) + ["1"]
-            assert len(postgres.admin().history(table)) == 1
+            # Between the columns and the index the lock is free for a moment: another racer may build the index.
+            changed = started.race()
+            assert set(changed) == {"0", "1"}
+            revisions = postgres.admin().history(table)
+            assert changed.count("1") == len(revisions) <= 2
+            assert revisions[-1].to_version == postgres.admin().catalog.head
             assert len([index for index in indexes(postgres, table) if NEW_COLUMN in index]) == 1
             sound(postgres, table)
 

@@ -32,7 +32,12 @@ HOLDING = (
     f'\'{{{{"runs": ["{CANARY}"]}}}}\', \'{{{{"{CANARY}": 1}}}}\')'
 )
 # What can be asked of a database, and the arguments of some. New commands come in by themselves.
-NEEDED = {"plan": [[], ["--sql"]], "history": [[], ["ai.sessions"]], "upgrade": [["--wait", "1"], ["--dry-run"]]}
+NEEDED = {
+    "plan": [[], ["--sql"]],
+    "history": [[], ["ai.sessions"]],
+    "upgrade": [["--wait", "1"], ["--dry-run"]],
+    "wait": [["--timeout", "0"]],
+}
 WITHOUT_DATABASE = {"versions", "demo"}
 COMMANDS = [
     [name, *arguments]
