@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Engine, exc
 
@@ -85,9 +85,14 @@ class StorageAdmin:
         """
         return self._survey(tables, details=True)
 
-    def plan(self, tables: Iterable[str | TableRef] | None = None, *, to: int | None = None) -> Survey:
-        """Plan the way of the named tables, or of all, to a version (the head without one). Raises as `inspect`."""
-        return self._survey(tables, to=to)
+    def plan(
+        self, tables: Iterable[str | TableRef] | None = None, *, to: int | None = None, only_indexes: bool = False
+    ) -> Survey:
+        """Plan the way of the named tables, or of all, to a version (the head without one). Raises as `inspect`.
+
+        With ``only_indexes`` the changes are those that `repair` would make.
+        """
+        return self._survey(tables, to=to, only_indexes=only_indexes)
 
     def check(self, tables: Iterable[str | TableRef] | None = None) -> Survey:
         """Compare the named tables, or all, with the head; on PostgreSQL two queries at most. Raises as `inspect`."""
@@ -115,20 +120,25 @@ class StorageAdmin:
             UpgradeFailed: at least one table could not be upgraded; ``report`` says what became of each.
             ReadOnlyServer: a standby, or a session that may only read. And as `inspect`.
         """
-        refs = self._refs(tables)
-        engine = self._open(writable=True)
-        with connected(engine) as connection:
-            finder = self._finder(engine, connection, index_limit)
-            plans, notes = finder.survey(refs, to=to)
-            work = _Work(engine, finder, patience or Patience(), self._server(finder, plans))
-            jobs = jobs if finder.dialect.writes_in_parallel else 1
-            done = batch.run([plan for plan in plans if plan.status is not Status.CURRENT], work.line, jobs, progress)
-            outcomes = tuple(done.get(plan.table) or Outcome(plan) for plan in plans)
-            info = self._info(engine, connection)
-        report = UpgradeReport(info, self.catalog.head, outcomes, (*notes, *work.notes()))
-        if report.failures:
-            raise UpgradeFailed(report.failures, report)
-        return report
+        return self._work(tables, patience or Patience(), jobs=jobs, progress=progress, to=to, index_limit=index_limit)
+
+    def repair(
+        self,
+        tables: Iterable[str | TableRef] | None = None,
+        *,
+        patience: Patience | None = None,
+        jobs: int = 1,
+        progress: Callable[[Outcome, int, int], None] | None = None,
+    ) -> UpgradeReport:
+        """Build the missing indexes of the named tables, or of all, and rebuild invalid ones. Nothing else is changed.
+
+        An index on a column that is missing is left, with all other changes, in ``plan.beyond_repair``. The arguments
+        are those of `upgrade`, and so are the ways in which it fails; no table is ever created.
+
+        Raises:
+            UpgradeFailed, ReadOnlyServer. And as `inspect`.
+        """
+        return self._work(tables, patience or Patience(), jobs=jobs, progress=progress, only_indexes=True)
 
     def history(self, table: str | TableRef | None = None) -> tuple[Revision, ...]:
         """The recorded upgrades of one table, or of all, oldest first. Empty where nothing was ever recorded.
@@ -152,14 +162,48 @@ class StorageAdmin:
     # --- inside --------------------------------------------------------------------------------------------
 
     def _survey(
-        self, tables: Iterable[str | TableRef] | None, *, to: int | None = None, details: bool = False
+        self,
+        tables: Iterable[str | TableRef] | None,
+        *,
+        to: int | None = None,
+        details: bool = False,
+        **options: bool,
     ) -> Survey:
         refs = self._refs(tables)
         engine = self._open()
         with connected(engine) as connection:
-            finder = self._finder(engine, connection)
+            finder = self._finder(engine, connection, **options)
             plans, notes = finder.survey(refs, to=to, details=details)
             return Survey(self._info(engine, connection), self.catalog.head, plans, notes)
+
+    def _work(
+        self,
+        tables: Iterable[str | TableRef] | None,
+        patience: Patience,
+        *,
+        jobs: int,
+        progress: Callable[[Outcome, int, int], None] | None,
+        to: int | None = None,
+        index_limit: int | None = None,
+        only_indexes: bool = False,
+    ) -> UpgradeReport:
+        refs = self._refs(tables)
+        engine = self._open(writable=True)
+        with connected(engine) as connection:
+            finder = self._finder(engine, connection, index_limit=index_limit, only_indexes=only_indexes)
+            plans, notes = finder.survey(refs, to=to)
+            work = _Work(engine, finder, patience, self._server(finder, plans))
+            jobs = jobs if finder.dialect.writes_in_parallel else 1
+            wanted = [plan for plan in plans if plan.status is not Status.CURRENT]
+            if only_indexes:
+                wanted = [plan for plan in wanted if plan.changes or plan.deferred or plan.status is Status.AHEAD]
+            done = batch.run(wanted, work.line, jobs, progress)
+            outcomes = tuple(done.get(plan.table) or Outcome(plan) for plan in plans)
+            info = self._info(engine, connection)
+        report = UpgradeReport(info, self.catalog.head, outcomes, (*notes, *work.notes()))
+        if report.failures:
+            raise UpgradeFailed(report.failures, report)
+        return report
 
     def _refs(self, tables: Iterable[str | TableRef] | None) -> tuple[TableRef, ...] | None:
         if tables is None:
@@ -175,12 +219,12 @@ class StorageAdmin:
             return self._engine
         return make_engine(self._url, writable=writable, create=self._create and writable, role=self._role)
 
-    def _finder(self, engine: Engine, connection: Connection, index_limit: int | None = None) -> Finder:
+    def _finder(self, engine: Engine, connection: Connection, **options: Any) -> Finder:
         dialect = dialect_of(engine)
         if self.schema not in (None, "main") and not dialect.has_schemas:
             raise NoSchemas(title=dialect.title, schema=self.schema)
         shown = displayed_url(self._url)
-        return Finder(connection, dialect, self.catalog, self.schema, shown, index_limit=index_limit)
+        return Finder(connection, dialect, self.catalog, self.schema, shown, **options)
 
     def _info(self, engine: Engine, connection: Connection) -> DatabaseInfo:
         version = ".".join(str(part) for part in connection.dialect.server_version_info or ())
@@ -243,4 +287,4 @@ class _Work:
         left = None
         if applied.plan.deferred and finder.index_limit is None:
             left = access.large_partitioned(applied.plan, finder.facts[plan.table], dialect)
-        return Outcome(applied.plan, applied.statements, applied.seconds, left)
+        return Outcome(applied.plan, applied.statements, applied.seconds, left, applied.version)
