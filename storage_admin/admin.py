@@ -28,6 +28,7 @@ from storage_admin.messages import displayed_url, driver_message
 from storage_admin.naming import TableRef, parse_table
 from storage_admin.reports import DatabaseInfo, Outcome, Survey, UpgradeReport
 from storage_admin.version import __version__
+from storage_admin.waiting import wait_until_current
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -139,6 +140,34 @@ class StorageAdmin:
             UpgradeFailed, ReadOnlyServer. And as `inspect`.
         """
         return self._work(tables, patience or Patience(), jobs=jobs, progress=progress, only_indexes=True)
+
+    def wait(
+        self,
+        tables: Iterable[str | TableRef] | None = None,
+        *,
+        timeout: float = 60.0,
+        interval: float = 1.0,
+        fail_fast: bool = False,
+        told: Callable[[str], None] | None = None,
+    ) -> Survey:
+        """Wait until the named tables, or all, are current; the database need not be there yet. Changes nothing.
+
+        A look each ``interval`` seconds or so, on a connection of its own, until ``timeout`` seconds are over. ``told``
+        gets what is waited for, when that changes. ``fail_fast`` gives up at once on a table that no upgrade mends.
+
+        Raises:
+            NotCurrent: the time is over. CannotConnect, QueryFailed, NoSuchFile: and nothing could be read to the end.
+            NotATable, NotASessionTable, AmbiguousTable, KindNeeded: at once.
+        """
+        refs = self._refs(tables)
+        return wait_until_current(
+            lambda: self._survey(refs, measure=False),
+            database=displayed_url(self._url),
+            timeout=timeout,
+            interval=interval,
+            fail_fast=fail_fast,
+            told=told,
+        )
 
     def history(self, table: str | TableRef | None = None) -> tuple[Revision, ...]:
         """The recorded upgrades of one table, or of all, oldest first. Empty where nothing was ever recorded.

@@ -25,7 +25,7 @@ FLOORS = [
     {"render", "database"},
     {"access", "inspector", "history", "locking", "reports"},
     {"batch", "builds"},
-    {"executor", "discovery"},
+    {"executor", "discovery", "waiting"},
     {"admin"},
     {"demo", "storage"},
     {"integrations"},
