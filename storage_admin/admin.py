@@ -15,6 +15,7 @@ from storage_admin.changes import Status
 from storage_admin.database import autocommit, checked_out, connected, dialect_of, make_engine, parse_url
 from storage_admin.discovery import Finder, check_schema
 from storage_admin.errors import (
+    DatabaseError,
     NoSchemas,
     QueryFailed,
     RoleNeedsURL,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from storage_admin.access import Server
     from storage_admin.catalog import Catalog
     from storage_admin.changes import Plan
+    from storage_admin.doctor import Diagnosis
     from storage_admin.history import Revision
 
 
@@ -168,6 +170,26 @@ class StorageAdmin:
             fail_fast=fail_fast,
             told=told,
         )
+
+    def doctor(self, *, long: float = 60.0) -> Diagnosis:
+        """Look at whatever is wrong, or would be in the way of an upgrade, with what to do about it. Changes nothing.
+
+        A transaction or a lock that is older than ``long`` seconds is worth a word. A database that cannot be reached
+        is a finding too.
+
+        Raises:
+            UsageError: the driver is missing, or the schema is one where there are none.
+        """
+        from storage_admin import doctor
+
+        shown = displayed_url(self._url)
+        try:
+            engine = self._open()
+            with connected(engine) as connection:
+                finder = self._finder(engine, connection, measure=False)
+                return doctor.examine(finder, self._url, self._info(engine, connection), long=long)
+        except DatabaseError as error:
+            return doctor.unreachable(error, self._url, shown)
 
     def history(self, table: str | TableRef | None = None) -> tuple[Revision, ...]:
         """The recorded upgrades of one table, or of all, oldest first. Empty where nothing was ever recorded.

@@ -104,7 +104,7 @@ def script(plans: Iterable[Plan], dialect: Dialect, header: str) -> str:
 
 def grants(dialect: Dialect, table: TableName, *, role: str, owner: str | None, create: bool) -> tuple[str, ...]:
     """What gives a role the right to change a table: to be its owner, or, for its schema, to create in it."""
-    quote = COMPILERS[dialect.name]().identifier_preparer.quote
+    quote = COMPILERS[dialect.name](paramstyle="named").identifier_preparer.quote
     found = [f"GRANT {quote(owner)} TO {quote(role)}"] if owner is not None and owner != role else []
     if create and table.schema is not None:
         found.append(f"GRANT USAGE, CREATE ON SCHEMA {quote(table.schema)} TO {quote(owner or role)}")

@@ -38,7 +38,10 @@ postgresql_proc = factories.postgresql_proc(
     executable=str(Path(__file__).parent / "pg_ctl_any"),
     port=None,
     unixsocketdir="/tmp",
-    postgres_options="-c log_line_prefix='%d|' -c log_min_error_statement=panic -c max_locks_per_transaction=256",
+    postgres_options=(
+        "-c log_line_prefix='%d|' -c log_min_error_statement=panic -c max_locks_per_transaction=256 "
+        "-c wal_level=logical -c max_prepared_transactions=4"
+    ),
 )
 numbers = count()
 

@@ -213,14 +213,6 @@ class VersionsDocument(Document):
     versions: list[VersionRow]
 
 
-DOCUMENTS: dict[str, type[Document]] = {
-    "survey": SurveyDocument,
-    "upgrade": UpgradeDocument,
-    "history": HistoryDocument,
-    "versions": VersionsDocument,
-}
-
-
 # --- from values -------------------------------------------------------------------------------------------
 
 

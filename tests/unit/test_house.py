@@ -26,6 +26,7 @@ FLOORS = [
     {"access", "inspector", "history", "locking", "reports"},
     {"batch", "builds"},
     {"executor", "discovery", "waiting"},
+    {"doctor"},
     {"admin"},
     {"demo", "storage"},
     {"integrations"},
