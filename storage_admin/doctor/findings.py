@@ -114,7 +114,8 @@ class Patient(msgspec.Struct, frozen=True):
     def quote(self, *names: str | None) -> str:
         """A name, perhaps with its schema before it, as it is written in SQL."""
         # A dialect of its own: that of the connection doubles a % for the driver.
-        quote = type(self.connection.dialect)(paramstyle="named").identifier_preparer.quote
+        own: Any = type(self.connection.dialect)
+        quote = own(paramstyle="named").identifier_preparer.quote
         return ".".join(quote(name) for name in names if name is not None)
 
 

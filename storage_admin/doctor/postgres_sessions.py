@@ -36,9 +36,10 @@ SELECT DISTINCT l.pid, a.application_name, a.usename, extract(epoch FROM clock_t
 PREPARED = """
 SELECT p.gid, p.owner::text, extract(epoch FROM clock_timestamp() - p.prepared)::float8,
        (SELECT json_agg(DISTINCT json_build_array(ours.nspname, ours.relname)::text)
-          FROM pg_catalog.pg_locks l JOIN ours ON ours.oid = l.relation
-         WHERE l.pid IS NULL AND l.database = (SELECT oid FROM here)
-           AND l.virtualtransaction = '-1/' || p.transaction::text)
+          FROM pg_catalog.pg_locks x JOIN pg_catalog.pg_locks l USING (virtualtransaction)
+          JOIN ours ON ours.oid = l.relation
+         WHERE x.pid IS NULL AND x.locktype = 'transactionid' AND x.transactionid = p.transaction
+           AND l.pid IS NULL AND l.database = (SELECT oid FROM here))
   FROM pg_catalog.pg_prepared_xacts p
  WHERE p.database = current_database()
  ORDER BY p.prepared
