@@ -93,13 +93,13 @@ def _reading(connection: Connection, module: Any) -> Iterator[None]:
 
 @contextmanager
 def _noted(findings: list[Finding], rule: str) -> Iterator[None]:
-    """Turn what the database refuses into a finding; a connection that is gone stays an error."""
+    """Turn what the database refuses into a finding; that there is none, or none any more, stays an error."""
     try:
         yield
     except exc.DBAPIError as error:
-        if error.connection_invalidated:
-            raise
         problem = driver_message(error)
+        if error.connection_invalidated or "is not a database" in problem:
+            raise
         findings.append(Finding("not-looked-at", Level.NOTE, f"{rule}: {problem}", advice_for(problem), (rule,)))
 
 

@@ -39,7 +39,8 @@ TRIGGERS = "SELECT tbl_name, group_concat(name, ', ') FROM main.sqlite_master WH
 
 def without_connection(url: URL) -> Iterator[Finding]:
     """What the file system says of the file, its folder and what lies beside it."""
-    if in_memory(url) or not (file := Path(url.database or "")).is_file():
+    file = Path(url.database or "")
+    if in_memory(url) or not os.path.isfile(file):  # noqa: PTH113 - False, and no error, where we may not look
         return
     if not os.access(file, os.W_OK):
         seen = f"the file {file} cannot be written by this user"
@@ -101,9 +102,10 @@ def _other_writers(patient: Patient) -> Iterator[Finding]:
         try:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("ROLLBACK")
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             if "locked" not in str(error):
-                raise
+                yield Finding("not-looked-at", Level.NOTE, f"other-writers: {error}", "", ("other-writers",))
+                return
             advice = "`upgrade` waits for it, for --wait seconds. To see who it is: fuser " + str(file)
             yield Finding("other-writers", Level.WARNING, "somebody is writing to the file at this moment", advice)
 
