@@ -18,7 +18,7 @@ EXIT_CODES = """\b
 Exit codes:
   0   fine
   1   error
-  2   changes are pending (check)
+  2   changes are pending (check, wait)
   3   drift: a table differs in a way that only its owner can mend
   4   the database was upgraded by a newer release
   5   a lock could not be obtained in time
