@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 STAMPS := $(VENV)/.stamps
 
-.PHONY: demo test services matrix lint format bench docs dist clean
+.PHONY: demo test test-matrix services matrix lint format bench docs dist clean
 
 demo: $(STAMPS)/run
 	@rm -f build/demo.db && mkdir -p build
@@ -13,6 +13,10 @@ demo: $(STAMPS)/run
 
 test: $(STAMPS)/test
 	$(BIN)/python -m pytest -n auto $(ARGS)
+
+# On every PostgreSQL that can be had, 12 to 18; MAJORS="12 18" for some of them.
+test-matrix: $(STAMPS)/test
+	$(BIN)/python -m tests.matrix $(MAJORS) -- $(ARGS)
 
 services: $(STAMPS)/test
 	$(BIN)/python -m examples.services

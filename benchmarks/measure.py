@@ -28,7 +28,7 @@ class Run:
 
 def run(command: list[str]) -> Run:
     """Run a command to its end; it must succeed."""
-    full = [str(Path(sys.executable).parent / command[0]), *command[1:]]  # an absolute path stays as it is
+    full = [beside_python(command[0]), *command[1:]]
     started = time.perf_counter()
     process = subprocess.Popen(full, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     assert process.stderr is not None
@@ -39,6 +39,11 @@ def run(command: list[str]) -> Run:
     if process.returncode != 0:
         raise SystemExit(f"{full} exited {process.returncode}: {complaint.decode()[-2000:]}")
     return Run(seconds, usage.ru_maxrss / 1024)
+
+
+def beside_python(command: str) -> str:
+    """The path of a command of this environment; an absolute path stays as it is."""
+    return str(Path(sys.executable).parent / command)
 
 
 def paired(ours: list[str], theirs: list[str], runs: int) -> list[tuple[Run, Run]]:

@@ -54,6 +54,14 @@ class Server:
         """How libpq finds a database."""
         return f"host=127.0.0.1 port={self.port} user=postgres dbname={name}"
 
+    def psql(self, name: str) -> list[str]:
+        """The command that opens a database with psql: the one beside the server, or an installed one."""
+        beside = Path(os.environ["PG_CTL"]).parent / "psql"
+        program = str(beside) if beside.exists() else shutil.which("psql")
+        if program is None:
+            raise SystemExit("psql is needed for this benchmark: apt-get install postgresql-client")
+        return [program, "-X", "-d", self.dsn(name)]
+
     def _control(self, *arguments: str) -> None:
         command = [str(WRAPPER), *arguments, "-D", str(self.folder / "data")]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

@@ -12,7 +12,16 @@ from sqlalchemy import URL, Engine, exc
 from storage_admin import access, batch, history
 from storage_admin.catalog import load_catalog
 from storage_admin.changes import Status
-from storage_admin.database import autocommit, checked_out, connected, dialect_of, make_engine, parse_url
+from storage_admin.database import (
+    autocommit,
+    checked_out,
+    connected,
+    dialect_of,
+    make_engine,
+    parse_url,
+    prepare_statements,
+    refuse_unwritable,
+)
 from storage_admin.discovery import Finder, check_schema
 from storage_admin.errors import (
     DatabaseError,
@@ -243,7 +252,8 @@ class StorageAdmin:
         with connected(engine) as connection:
             finder = self._finder(engine, connection, index_limit=index_limit, only_indexes=only_indexes)
             plans, notes = finder.survey(refs, to=to)
-            work = _Work(engine, finder, patience, self._server(finder, plans))
+            server = self._server(finder, plans)
+            work = _Work(engine, finder, patience, server, owns_engine=self._engine is None)
             jobs = jobs if finder.dialect.writes_in_parallel else 1
             wanted = [plan for plan in plans if plan.status is not Status.CURRENT]
             if only_indexes:
@@ -285,6 +295,7 @@ class StorageAdmin:
         """The server, where there is something to do: one that takes no changes is refused before anything is sent."""
         if not any(plan.runnable for plan in plans):
             return None
+        refuse_unwritable(self._url)
         server = access.server_facts(finder.connection, finder.dialect)
         access.refuse_read_only(server, finder.shown)
         if server is not None and server.pooled and self._role is not None:
@@ -295,9 +306,13 @@ class StorageAdmin:
 class _Work:
     """The upgrade of many tables of one database: what its lines have in common."""
 
-    def __init__(self, engine: Engine, finder: Finder, patience: Patience, server: Server | None) -> None:
+    def __init__(
+        self, engine: Engine, finder: Finder, patience: Patience, server: Server | None, *, owns_engine: bool
+    ) -> None:
         self.engine, self.finder, self.patience, self.server = engine, finder, patience, server
+        self.owns_engine = owns_engine
         self.unrecorded: list[str] = []
+        self.logs: set[str | None] = set()
         self._one_build = Lock()  # two concurrent index builds of one database wait for each other's snapshots
         self._first = Lock()
 
@@ -305,10 +320,15 @@ class _Work:
     def line(self) -> Iterator[Callable[[Plan], Outcome]]:
         """What upgrades one table after the other on a connection: the first line has the one that is there already."""
         if self._first.acquire(blocking=False):
-            yield partial(self._upgrade, self.finder)
+            yield self._on(self.finder)
         else:
             with connected(self.engine) as connection:
-                yield partial(self._upgrade, self.finder.twin(connection))
+                yield self._on(self.finder.twin(connection))
+
+    def _on(self, finder: Finder) -> Callable[[Plan], Outcome]:
+        if self.owns_engine and self.server is not None and not self.server.pooled:
+            prepare_statements(finder.connection)
+        return partial(self._upgrade, finder)
 
     @contextmanager
     def another(self) -> Iterator[Connection]:
@@ -328,7 +348,7 @@ class _Work:
             if plan.runnable:
                 access.refuse_without_rights(plan, finder.facts.get(plan.table), self.server, dialect)
             again = partial(finder.again, plan)
-            applied = apply(connection, dialect, plan, again, self.patience, __version__, self.another)
+            applied = apply(connection, dialect, plan, again, self.patience, __version__, self.another, self.logs)
         except StorageAdminError as error:
             return Outcome(plan, error=error)
         except exc.DBAPIError as error:

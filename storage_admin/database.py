@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import time
@@ -9,10 +10,10 @@ from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import create_engine, event, exc, make_url
+from sqlalchemy import create_engine, event, exc, make_url, text
 from sqlalchemy.pool import NullPool, QueuePool, StaticPool
 
 from storage_admin.dialects import DIALECTS
@@ -22,12 +23,13 @@ from storage_admin.errors import (
     DriverMissing,
     NoSuchFile,
     NotADatabase,
+    ReadOnlyServer,
     UnsupportedDatabase,
 )
 from storage_admin.messages import connection_error, displayed_url, driver_message, query_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import URL, Connection, CursorResult, Engine
 
@@ -46,6 +48,7 @@ KEEPALIVE = {
 # A server that will take us soon: it has no connection left, or starts, or stops to start again.
 NOT_YET = ("too many", "remaining connection slots", "starting up", "shutting down", "in recovery mode")
 CONNECT_SECONDS = 10
+PREPARED = "storage_admin_prepared"
 
 # What people write, and the driver that we bring.
 DRIVERS = {
@@ -179,7 +182,7 @@ def _sqlite_engine(url: URL, *, writable: bool, create: bool) -> Engine:
         raise NotADatabase(database=displayed_url(url), path=path)
     mode = "rwc" if create else "rw" if writable else "ro"
     timeout = 1 if writable else 10  # seconds in one attempt; who writes tries again and again
-    address = f"{path.resolve().as_uri()}?mode={mode}"
+    address = f"{path.resolve().as_uri()}?mode={mode}{_immutable(path) if mode == 'ro' else ''}"
     # A creator instead of SQLAlchemy's own handling of file: URLs, which needs the path written in two ways.
     return create_engine(
         url,
@@ -190,6 +193,28 @@ def _sqlite_engine(url: URL, *, writable: bool, create: bool) -> Engine:
         isolation_level="AUTOCOMMIT",
         hide_parameters=True,
     )
+
+
+def _immutable(path: Path) -> str:
+    """What lets a WAL file be read in a folder that may not be written: nobody is writing there."""
+    unused = not path.with_name(f"{path.name}-wal").exists()
+    return "&immutable=1" if unused and not os.access(path.resolve().parent, os.W_OK) else ""
+
+
+def refuse_unwritable(url: URL) -> None:
+    """Refuse to change a SQLite file that cannot be written, or whose folder cannot: a journal is written there.
+
+    Raises:
+        ReadOnlyServer
+    """
+    if url.get_backend_name() != "sqlite" or in_memory(url):
+        return
+    path = Path(url.database or "").resolve()
+    for place in (path, path.parent):
+        if place.exists() and not os.access(place, os.W_OK):
+            what = "its folder" if place == path.parent else "the file"
+            advice = f"Give this user the right to write {place}; SQLite writes a journal beside the file."
+            raise ReadOnlyServer(database=displayed_url(url), problem=f"{what} may not be written", advice=advice)
 
 
 def dialect_of(engine: Engine) -> Dialect:
@@ -266,6 +291,33 @@ def renew(connection: Connection) -> None:
     autocommit(connection)
 
 
+def prepare_statements(connection: Connection) -> None:
+    """Let `ask` prepare its queries: on a session that is ours alone, with no pooler in between."""
+    if connection.engine.dialect.driver == "psycopg":
+        connection.info.setdefault(PREPARED, {})
+
+
+def ask(connection: Connection, query: str, parameters: Mapping[str, Any]) -> Sequence[Any]:
+    """Send a query of ours that is the same for every table: planned once for all, where that was allowed.
+
+    Not by the driver's own means: psycopg forgets what it has prepared whenever something is altered.
+    """
+    prepared: dict[str, tuple[str, list[str]]] | None = connection.info.get(PREPARED)
+    if prepared is None:
+        return connection.execute(text(query), parameters).all()
+    from psycopg import sql
+
+    if query not in prepared:
+        compiled = text(query).compile(dialect=cast("Any", type(connection.dialect))(paramstyle="numeric_dollar"))
+        name = f"storage_admin_{len(prepared)}"
+        send(connection, f"PREPARE {name} AS {compiled}")  # a name of ours
+        prepared[query] = (name, [*(compiled.positiontup or ())])
+    name, order = prepared[query]
+    values = sql.SQL(", ").join(sql.Literal(parameters[key]) for key in order)
+    statement = sql.SQL("EXECUTE {} ({})").format(sql.Identifier(name), values)
+    return send(connection, statement.as_string(cast("Any", connection.connection.dbapi_connection))).all()
+
+
 def backend_pid(connection: Connection) -> int | None:
     """The number of the server's process as the driver was told it, None where the driver does not say."""
     info = getattr(connection.connection.dbapi_connection, "info", None)
@@ -288,14 +340,19 @@ def autocommit(connection: Connection) -> None:
 
 
 @contextmanager
-def transaction(connection: Connection, dialect: Dialect) -> Iterator[None]:
-    """One transaction on an autocommit connection, begun as the dialect wants it; rolled back on any exception."""
+def transaction(connection: Connection, opening: Iterable[str]) -> Iterator[list[Any]]:
+    """One transaction on an autocommit connection, begun with some statements; rolled back on any exception.
+
+    Gives what the statements answered: the first value of each row.
+    """
     if getattr(connection.connection.dbapi_connection, "in_transaction", False):
         send(connection, "COMMIT")  # of somebody's event handler, which begins one where SQLAlchemy does
-    for statement in dialect.begin:
-        send(connection, statement)
+    answers: list[Any] = []
     try:
-        yield
+        for statement in opening:
+            result = send(connection, statement)
+            answers += [row[0] for row in result.all()] if result.returns_rows else []
+        yield answers
     except BaseException:
         with suppress(exc.SQLAlchemyError):  # a broken connection has rolled back already
             send(connection, "ROLLBACK")

@@ -25,7 +25,7 @@ from storage_admin.errors import (
     StatementFailed,
     UpgradeIncomplete,
 )
-from storage_admin.locking import Busy, Patience, attempts, enter, is_lock_timeout, lock_key
+from storage_admin.locking import ANOTHER, Busy, Patience, attempts, is_lock_timeout, lock_key, opening
 from storage_admin.messages import advice_for, displayed_url, driver_message, sql_state
 
 if TYPE_CHECKING:
@@ -68,12 +68,14 @@ def apply(
     patience: Patience,
     tool_version: str,
     another: Callable[[], AbstractContextManager[Connection]],
+    logs: set[str | None] | None = None,
 ) -> Applied:
     """Bring one table to the target of its plan: one transaction, then the index builds that may not be in one.
 
     ``replan`` looks at the table again and plans anew; it is asked inside the lock, since another process may have
     been faster, and after the last statement, since only an empty plan is a success. ``another`` gives a second
-    connection, which holds the lock while this one builds an index.
+    connection, which holds the lock while this one builds an index. ``logs`` are the schemas whose log is known
+    to take revisions; it grows.
 
     Raises:
         SchemaDrifted, SchemaAhead: the table may not be touched.
@@ -82,7 +84,9 @@ def apply(
         ConnectionLost: it broke, and again, or the server does not come back.
     """
     refuse(plan)
-    return _Upgrade(connection, dialect, plan, replan, patience, tool_version, another).run()
+    return _Upgrade(
+        connection, dialect, plan, replan, patience, tool_version, another, set() if logs is None else logs
+    ).run()
 
 
 def drop(connection: Connection, table: TableName) -> None:
@@ -114,9 +118,11 @@ class _Upgrade:
         patience: Patience,
         tool_version: str,
         another: Callable[[], AbstractContextManager[Connection]],
+        logs: set[str | None],
     ) -> None:
         self.connection, self.dialect, self.replan, self.another = connection, dialect, replan, another
         self.plan, self.table, self.patience, self.tool_version = plan, plan.table, patience, tool_version
+        self.logs = logs
         self.begun = False
         self.statements: tuple[str, ...] = ()
         self.sent: tuple[str, ...] = ()  # in a transaction whose end is not known yet
@@ -154,8 +160,9 @@ class _Upgrade:
         raise self._gave_up(waited, lost=lost)
 
     def _attempt(self) -> None:
-        with transaction(self.connection, self.dialect):
-            enter(self.connection, self.dialect, self.table, self.patience)
+        with transaction(self.connection, opening(self.dialect, self.table, self.patience)) as answers:
+            if not all(answers):
+                raise Busy(ANOTHER)
             left = self._change()
         self._committed()
         if left.concurrent:
@@ -198,8 +205,9 @@ class _Upgrade:
 
     def _build(self) -> None:
         with self.another() as holder:
-            with transaction(holder, self.dialect):
-                enter(holder, self.dialect, self.table, self.patience, stay=True)
+            with transaction(holder, opening(self.dialect, self.table, self.patience, stay=True)) as answers:
+                if not all(answers):
+                    raise Busy(ANOTHER)
                 plan = self.replan()
                 refuse(plan)
                 for build in plan.concurrent:
@@ -315,18 +323,30 @@ class _Upgrade:
             self.not_recorded = self._try_record(connection, revision)
 
     def _try_record(self, connection: Connection, revision: history.Revision) -> str | None:
+        schema = self.table.schema
+        if schema in self.logs:  # it took a revision of ours a moment ago, and will take this one
+            try:
+                self._write(connection, revision)
+            except exc.DBAPIError as error:
+                self.logs.discard(schema)
+                raise Busy(f"{history.REVISIONS} refused a revision ({driver_message(error)})") from None
+            return None
         send(connection, "SAVEPOINT storage_admin_history")
         try:
-            if self.revision is not None:
-                history.amend(connection, self.revision, revision)
-            else:
-                history.create(connection, self.table.schema)
-                self.revision_sent = history.record(connection, revision)
+            if not history.exists(connection, schema):
+                history.create(connection, schema)
+            self._write(connection, revision)
         except exc.DBAPIError as error:
             send(connection, "ROLLBACK TO SAVEPOINT storage_admin_history")
             return RACED if sql_state(error) in self.dialect.raced_states else driver_message(error)
-        send(connection, "RELEASE SAVEPOINT storage_admin_history")
+        self.logs.add(schema)
         return None
+
+    def _write(self, connection: Connection, revision: history.Revision) -> None:
+        if self.revision is not None:
+            history.amend(connection, self.revision, revision)
+        else:
+            self.revision_sent = history.record(connection, revision)
 
 
 @contextmanager

@@ -63,17 +63,21 @@ def _table(schema: str | None) -> sa.Table:
     )
 
 
+def exists(connection: Connection, schema: str | None) -> bool:
+    """Whether there is a relation of the log's name in a schema."""
+    return sa.inspect(connection).has_table(REVISIONS, schema=schema)
+
+
 def create(connection: Connection, schema: str | None) -> None:
-    """Create the log in a schema, if it is not there."""
-    if not sa.inspect(connection).has_table(REVISIONS, schema=schema):
-        connection.execute(CreateTable(_table(schema), if_not_exists=True))
+    """Create the log in a schema."""
+    connection.execute(CreateTable(_table(schema), if_not_exists=True))
 
 
 def record(connection: Connection, revision: Revision) -> int:
     """Add a revision; return its number. It is the baseline if it is the first one of a table that was there before."""
     table = _table(revision.table.schema)
     known = sa.exists().where(table.c.table_name == revision.table.name)
-    baseline = False if not revision.baseline else not connection.scalar(sa.select(known))
+    baseline = sa.not_(known) if revision.baseline else False
     added = connection.execute(
         table.insert().values(
             table_name=revision.table.name,

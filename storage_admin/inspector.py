@@ -10,6 +10,7 @@ import msgspec
 from msgspec.json import decode
 from sqlalchemy import func, literal, select, table, text
 
+from storage_admin.database import ask
 from storage_admin.schema import LiveColumn, LiveIndex, LiveTable, Relation, Shape, TableName
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def find_tables(
     parameters: dict[str, object] = {"schema": schema, "names": json.dumps(sorted(names))}
     if markers:
         parameters["markers"] = json.dumps(sorted(markers))
-    found = [_table(*row) for row in connection.execute(text(catalogue), parameters)]
+    found = [_table(*row) for row in ask(connection, catalogue, parameters)]
     tables = tuple(sorted(found, key=lambda live: (live.name.schema or "", live.name.name)))
     return _measured(connection, tables) if details and not dialect.estimates_rows else tables
 
@@ -119,7 +120,7 @@ def holds_more_than(connection: Connection, dialect: Dialect, name: TableName, l
 
 def existing_names(connection: Connection, dialect: Dialect, names: Collection[str]) -> frozenset[TableName]:
     """Those of these names that a relation (a table, an index, ...) has in any schema."""
-    rows = connection.execute(text(dialect.relations_named), {"names": json.dumps(sorted(names))})
+    rows = ask(connection, dialect.relations_named, {"names": json.dumps(sorted(names))})
     return frozenset(TableName(schema, name) for schema, name in rows)
 
 

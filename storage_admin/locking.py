@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from storage_admin.database import send
 from storage_admin.messages import says
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy import Connection, exc
+    from sqlalchemy import exc
 
     from storage_admin.dialects import Dialect
     from storage_admin.schema import TableName
@@ -52,19 +51,13 @@ def attempts(patience: Patience) -> Iterator[int]:
         pause, number = min(pause * 2, 2.0), number + 1
 
 
-def enter(
-    connection: Connection, dialect: Dialect, table: TableName, patience: Patience, *, stay: bool = False
-) -> None:
-    """Set the timeouts of this transaction and take the lock of a table; ``stay`` for as long as an index build takes.
+def opening(dialect: Dialect, table: TableName, patience: Patience, *, stay: bool = False) -> tuple[str, ...]:
+    """What begins a transaction that upgrades a table: its timeouts and its lock; ``stay`` while an index is built.
 
-    Raises:
-        Busy: another process holds it.
+    An answer that is not true says that another process has the lock.
     """
-    for template in dialect.hold if stay else dialect.enter:
-        statement = template.format(lock_timeout=int(patience.lock_timeout_ms), key=lock_key(table))
-        result = send(connection, statement)
-        if result.returns_rows and not all(row[0] for row in result.all()):
-            raise Busy(ANOTHER)
+    facts = {"lock_timeout": int(patience.lock_timeout_ms), "key": lock_key(table)}
+    return tuple(template.format_map(facts) for template in (dialect.hold if stay else dialect.enter))
 
 
 def lock_key(table: TableName) -> int:

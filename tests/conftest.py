@@ -14,14 +14,13 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from psycopg import sql
-from pytest_postgresql import factories
 from tabulate import tabulate
 
 from storage_admin import PostgresStorage, SqliteStorage, StorageAdmin
 from storage_admin.catalog import load_catalog
 from storage_admin.dialects import DIALECTS
 from tests.openai_server import openai_server
-from tests.servers import pg_ctl
+from tests.servers import Server, pg_ctl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,15 +33,6 @@ os.environ["AGNO_TELEMETRY"] = os.environ["AGNO_MONITOR"] = "false"
 for name in ("STORAGE_ADMIN_DB_URL", "DATABASE_URL", "STORAGE_ADMIN_VERSIONS", "NO_COLOR", "FORCE_COLOR"):
     os.environ.pop(name, None)
 
-postgresql_proc = factories.postgresql_proc(
-    executable=str(Path(__file__).parent / "pg_ctl_any"),
-    port=None,
-    unixsocketdir="/tmp",
-    postgres_options=(
-        "-c log_line_prefix='%d|' -c log_min_error_statement=panic -c max_locks_per_transaction=256 "
-        "-c wal_level=logical -c max_prepared_transactions=4"
-    ),
-)
 numbers = count()
 
 
@@ -94,8 +84,17 @@ class Database:
         return f"ai.{name}" if self.dialect.has_schemas else name
 
 
+@pytest.fixture(scope="session")
+def postgresql_proc() -> Iterator[Server]:
+    """The server of this worker. One of ours, and no plugin's, since those know no PostgreSQL older than 14."""
+    settings = ("log_line_prefix = '%d|'", "log_min_error_statement = panic", "max_locks_per_transaction = 256")
+    for_doctor = ("wal_level = logical", "max_prepared_transactions = 4")
+    with Server(*settings, *for_doctor) as server:
+        yield server
+
+
 @pytest.fixture
-def postgres(postgresql_proc: Any) -> Iterator[Database]:
+def postgres(postgresql_proc: Server) -> Iterator[Database]:
     server = postgresql_proc
     name = f"test_{next(numbers)}"
     dsn = f"host={server.host} port={server.port} user={server.user} dbname="
@@ -134,6 +133,7 @@ def openai() -> Iterator[str]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="run the faults in the numbers of a release, not of a day")
     parser.addoption("--matrix", action="store_true", help="print the continuity matrix at the end")
 
 

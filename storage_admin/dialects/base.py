@@ -31,11 +31,11 @@ class Dialect(msgspec.Struct, frozen=True, eq=False):
     row estimate, bytes. Lists come as the inside of a JSON array, NULL if empty. Its parameters ``:names`` and
     ``:markers`` are JSON arrays of strings, ``:schema`` a name or NULL.
 
-    ``enter`` are the first statements inside a transaction, with ``{lock_timeout}`` (ms) and ``{key}``; a row that
-    one returns must begin with what is true, else somebody else holds the lock. ``busy_states`` and ``busy_texts``
-    tell errors that another attempt may overcome, ``raced_states`` those that mean that somebody else made the same
-    thing first, ``denied_states`` a right that we lack, ``stale_states`` and ``stale_texts`` a table that is not, or
-    no longer, as it was thought to be.
+    ``begin`` begins a transaction of a script. ``enter`` begins one of ours, with ``{lock_timeout}`` (ms) and
+    ``{key}``; a row that it returns begins with what is true, unless somebody else holds the lock. ``busy_states`` and
+    ``busy_texts`` tell errors that another attempt may overcome, ``raced_states`` those that mean that somebody else
+    made the same thing first, ``denied_states`` a right that we lack, ``stale_states`` and ``stale_texts`` a table
+    that is not, or no longer, as it was thought to be.
 
     ``server_facts`` is a SQL text with one row: standby, read-only, role, session role, backend pid. ``table_facts``
     takes ``:names`` and has rows of schema, name, bytes of the rows without their long values, owner, is that a

@@ -112,16 +112,17 @@ SELECT a.pid, a.application_name, a.usename,
  ORDER BY 4 DESC NULLS LAST LIMIT 3
 """
 
-# One round trip. The lock lives as long as the transaction, so it is safe behind a transaction pooler and dies with a
-# killed client. The text is literal: a bound parameter would keep a snapshot open, which an index build waits for.
-# pg_catalog goes first, whatever the role's search_path says, so that nobody's type `jsonb` or function `now` is taken
-# for the real one; temporary tables go last.
+# One round trip: what stands before BEGIN in one message is in the transaction too. The lock lives no longer than
+# that, so it is safe behind a transaction pooler, and dies with a killed client. The text is literal: a bound parameter
+# would keep a snapshot open, which an index build waits for. pg_catalog goes first, whatever the role's search_path
+# says, so that nobody's type `jsonb` or function `now` is taken for the real one; temporary tables go last.
 ENTER = """
 SELECT pg_catalog.pg_try_advisory_xact_lock({key}),
        pg_catalog.set_config('lock_timeout', '{lock_timeout}', true),
        pg_catalog.set_config('statement_timeout', '0', true),
        pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ', 'pg_catalog',
-           nullif(pg_catalog.current_setting('search_path'), ''), 'pg_temp'), true)
+           nullif(pg_catalog.current_setting('search_path'), ''), 'pg_temp'), true);
+BEGIN
 """
 # A transaction that does nothing but hold the lock is idle for as long as the build takes.
 STAY = """

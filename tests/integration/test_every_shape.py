@@ -17,7 +17,7 @@ from storage_admin.render import script
 from tests.conftest import Database
 from tests.integration.tables import logged_statements
 from tests.oracle import differences
-from tests.servers import pg_ctl
+from tests.servers import psql
 from tests.shapes import Shape, evolved_shapes, released_shapes, row
 
 if TYPE_CHECKING:
@@ -105,8 +105,7 @@ def test_the_script_of_plan_sql_gives_the_same_table(shape: Shape, database: Dat
 
 def feed(database: Database, sql: str) -> None:
     if database.dialect.has_schemas:
-        psql = Path(pg_ctl()).parent / "psql"
-        command = [str(psql) if psql.exists() else "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", database.dsn]
+        command = [psql(), "-X", "-q", "-v", "ON_ERROR_STOP=1", database.dsn]
     elif shutil.which("sqlite3"):
         command = ["sqlite3", "-bail", database.dsn]
     else:
