@@ -14,7 +14,7 @@ from storage_admin.errors import LargePartitioned, NoRights, ReadOnlyServer
 from storage_admin.schema import TableName
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from sqlalchemy import Connection
 
@@ -25,8 +25,8 @@ OTHERWISE = "Or give the right, and run it again, with --role where a role was g
 SHOWN = 3
 QUERY_SHOWN = 60
 MINUTE = 60
-# What a statement says in quotes, in dollar quotes or in digits may be content of a session.
-LITERAL = re.compile(r"(?:\b[EeBbXxNn]|\b[Uu]&)?'(?:[^']|'')*'?|\$(\w*)\$.*?(?:\$\1\$|$)|\b\d[\w.]*", re.DOTALL)
+# What a query says in quotes, in a comment or in digits may be content of a session: nothing from there on is shown.
+CONTENT = re.compile(r"""['"$`#]|/\*|--|\b[0-9]""")
 
 
 class Server(msgspec.Struct, frozen=True):
@@ -43,6 +43,7 @@ class TableFacts(msgspec.Struct, frozen=True):
     """One table: the bytes of its rows without their long values, its owner, and what the role of this connection may.
 
     ``rows_hidden``: row-level security applies to the role. ``publications`` are names, None where it is in none.
+    ``parents`` are the tables that it inherits from.
     """
 
     bytes: int
@@ -52,6 +53,7 @@ class TableFacts(msgspec.Struct, frozen=True):
     may_create: bool
     rows_hidden: bool
     publications: str | None
+    parents: tuple[TableName, ...] = ()
 
 
 class Client(msgspec.Struct, frozen=True):
@@ -107,7 +109,13 @@ def table_facts(connection: Connection, dialect: Dialect, names: Collection[str]
     if not dialect.table_facts or not names:
         return {}
     rows = connection.execute(text(dialect.table_facts), {"names": json.dumps(sorted(names))})
-    return {TableName(schema, name): TableFacts(*facts) for schema, name, *facts in rows}
+    return dict(_facts(row) for row in rows)
+
+
+def _facts(row: Sequence[Any]) -> tuple[TableName, TableFacts]:
+    schema, name, *facts, parents = row
+    facts.append(tuple(TableName(*parent) for parent in json.loads(parents or "[]")))
+    return TableName(schema, name), TableFacts(*facts)
 
 
 def refuse_without_rights(plan: Plan, facts: TableFacts | None, server: Server | None, dialect: Dialect) -> None:
@@ -175,9 +183,10 @@ def listed(clients: Collection[Client]) -> str:
 
 
 def shortened(query: str) -> str:
-    """The beginning of a query, on one line, with a question mark for each literal: a literal may be stored content."""
-    line = " ".join(LITERAL.sub("?", query).split())
-    return line if len(line) <= QUERY_SHOWN else f"{line[:QUERY_SHOWN].rstrip()}..."
+    """The beginning of a query, on one line, as far as it can hold nothing that is stored."""
+    beginning = CONTENT.split(query, maxsplit=1)[0]
+    line = " ".join(beginning.split())[:QUERY_SHOWN].rstrip()
+    return f"{line}..." if len(line) < len(query.strip()) else line
 
 
 def duration(seconds: float) -> str:

@@ -254,11 +254,12 @@ class StorageAdmin:
             plans, notes = finder.survey(refs, to=to)
             server = self._server(finder, plans)
             work = _Work(engine, finder, patience, server, owns_engine=self._engine is None)
-            jobs = jobs if finder.dialect.writes_in_parallel else 1
             wanted = [plan for plan in plans if plan.status is not Status.CURRENT]
             if only_indexes:
                 wanted = [plan for plan in wanted if plan.changes or plan.deferred or plan.status is Status.AHEAD]
-            done = batch.run(wanted, work.line, jobs, progress)
+            related = any(facts.parents for facts in finder.facts.values())
+            jobs = jobs if finder.dialect.writes_in_parallel and not related else 1
+            done = batch.run(finder.parents_first(wanted), work.line, jobs, progress)
             outcomes = tuple(done.get(plan.table) or Outcome(plan) for plan in plans)
             info = self._info(engine, connection)
         report = UpgradeReport(info, self.catalog.head, outcomes, (*notes, *work.notes()))
@@ -345,8 +346,11 @@ class _Work:
     def _upgrade(self, finder: Finder, plan: Plan) -> Outcome:
         dialect, connection = finder.dialect, finder.connection
         try:
+            facts = finder.facts.get(plan.table)
             if plan.runnable:
-                access.refuse_without_rights(plan, finder.facts.get(plan.table), self.server, dialect)
+                access.refuse_without_rights(plan, facts, self.server, dialect)
+            if facts is not None and facts.parents:
+                finder.refuse_before_its_parents(plan, facts.parents)
             again = partial(finder.again, plan)
             applied = apply(connection, dialect, plan, again, self.patience, __version__, self.another, self.logs)
         except StorageAdminError as error:

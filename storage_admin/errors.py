@@ -273,6 +273,12 @@ class NoRights(TableError):
     """
 
 
+class InheritedTable(TableError):
+    """{table} inherits its columns from {parent}, which is outdated too, so they are added there: storage-admin upgrade
+    {parent} {table}
+    """
+
+
 class LargePartitioned(TableError):
     """{table} is a partitioned table of {size}, and an index on it cannot be built while others write, in one step. Its
     columns are there; build the indexes partition by partition, each with CREATE INDEX CONCURRENTLY, under CREATE INDEX

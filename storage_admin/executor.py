@@ -148,7 +148,7 @@ class _Upgrade:
                 if error.state not in self.dialect.raced_states or races > RACES:
                     raise self._no_rights(error) if error.state in self.dialect.denied_states else error from None
             except exc.DBAPIError as error:
-                if lost := error.connection_invalidated:
+                if lost := error.connection_invalidated or self.connection.invalidated:
                     waited = driver_message(error)
                     renewals += self._renewed()
                     if renewals > RENEWALS:
@@ -197,7 +197,12 @@ class _Upgrade:
         if not self.sent and self.revision_sent == self.revision:
             return
         number = self.revision_sent
-        if history.has(self.connection, self.table, number) if number is not None else not plan.transactional:
+        if number is None:
+            committed = not plan.transactional
+        else:  # the log may have been made in the same transaction
+            logged = history.exists(self.connection, self.table.schema)
+            committed = logged and history.has(self.connection, self.table, number)
+        if committed:
             self._committed()
         self.sent, self.revision_sent = (), self.revision
 

@@ -94,7 +94,7 @@ CONNECTING = (
     ("connection refused", "Check host and port, and that the server is running."),
     ("timeout", "Check host and port, and that no firewall is in between."),
     (
-        "no pg_hba.conf entry",
+        "pg_hba.conf",
         "The server lets nobody in from here like this; ask whoever runs it for a line in pg_hba.conf.",
     ),
     ("ssl", "Check sslmode in the URL and the server's certificates."),
