@@ -81,7 +81,8 @@ def test_a_database_a_schema_and_a_table_that_are_not_there_yet_are_waited_for(p
             later.admin().upgrade(["ai.sessions=agent"])
             assert wait.ended().status is Status.CURRENT
     finally:
-        postgres.run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        postgres.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        postgres.run(f"DROP DATABASE IF EXISTS {name}")
 
 
 def test_a_file_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
