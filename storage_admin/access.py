@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import text
 
 from storage_admin.database import backend_pid
-from storage_admin.errors import LargePartitioned, NoRights, ReadOnlyServer
+from storage_admin.errors import LargePartitioned, NoRights, ReadOnlyServer, ServerTooOld
 from storage_admin.schema import TableName
 
 if TYPE_CHECKING:
@@ -83,7 +83,25 @@ def server_facts(connection: Connection, dialect: Dialect) -> Server | None:
     return Server(standby, read_only, role, session_role, backend_pid(connection) not in (None, pid))
 
 
-def refuse_read_only(server: Server | None, database: str) -> None:
+def refuse_old(connection: Connection, dialect: Dialect, database: str) -> None:
+    """Refuse a server that is too old to be changed safely; it can be read.
+
+    Raises:
+        ServerTooOld
+    """
+    product = "MariaDB" if getattr(connection.dialect, "is_mariadb", False) else dialect.title
+    oldest, found = dialect.oldest.get(product, ()), connection.dialect.server_version_info or ()
+    if found < oldest:
+        raise ServerTooOld(
+            database=database, product=product, version=_dotted(found), oldest=f"{product} {_dotted(oldest)}"
+        )
+
+
+def _dotted(version: tuple[object, ...]) -> str:
+    return ".".join(str(part) for part in version[:2])
+
+
+def refuse_read_only(server: Server | None, dialect: Dialect, database: str) -> None:
     """Refuse a server that takes no changes, before anything is sent.
 
     Raises:
@@ -97,10 +115,7 @@ def refuse_read_only(server: Server | None, database: str) -> None:
             "Connect to the primary; with several hosts in the URL, target_session_attrs=read-write finds it.",
         )
     else:
-        problem, advice = (
-            f"sessions of the role {server.role} are read-only there (default_transaction_read_only)",
-            "Use another role, or ALTER ROLE ... SET default_transaction_read_only = off.",
-        )
+        problem, advice = dialect.read_only
     raise ReadOnlyServer(database=database, problem=problem, advice=advice)
 
 

@@ -297,8 +297,9 @@ class StorageAdmin:
         if not any(plan.runnable for plan in plans):
             return None
         refuse_unwritable(self._url)
+        access.refuse_old(finder.connection, finder.dialect, finder.shown)
         server = access.server_facts(finder.connection, finder.dialect)
-        access.refuse_read_only(server, finder.shown)
+        access.refuse_read_only(server, finder.dialect, finder.shown)
         if server is not None and server.pooled and self._role is not None:
             raise RoleThroughPooler(role=self._role, session_role=server.session_role)
         return server

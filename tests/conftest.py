@@ -1,4 +1,4 @@
-"""Real databases for every test: one PostgreSQL server per worker, one fresh database per test; SQLite files."""
+"""Real databases for every test: one server of each sort per worker, one fresh database per test; SQLite files."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+import pymysql
 import pytest
 import sqlalchemy as sa
 from psycopg import sql
+from pymysql.constants import CLIENT
 from tabulate import tabulate
 
 from storage_admin import PostgresStorage, SqliteStorage, StorageAdmin
 from storage_admin.catalog import load_catalog
 from storage_admin.dialects import DIALECTS
+from tests.mariadb import MariaServer
+from tests.mariadb import rows as mariadb_rows
 from tests.openai_server import openai_server
 from tests.servers import Server, pg_ctl
 
@@ -52,6 +56,12 @@ class Database:
                     connection.executescript(statements)
                     return []
                 return connection.execute(statements, parameters or ()).fetchall()
+        if self.dialect.name == "mysql":
+            url = sa.make_url(self.url)
+            facts: dict[str, Any] = {"host": url.host, "port": url.port, "user": url.username, "database": url.database}
+            flags = CLIENT.MULTI_STATEMENTS
+            with pymysql.connect(**facts, autocommit=True, client_flag=flags, charset="utf8mb4") as mysql:
+                return mariadb_rows(mysql, statements, parameters)
         with psycopg.connect(self.dsn, autocommit=True) as connection:
             cursor = connection.execute(statements, parameters)
             while cursor.nextset():
@@ -70,7 +80,9 @@ class Database:
 
     def engine(self) -> sa.Engine:
         """An engine as an application makes it."""
-        engine = sa.create_engine(self.url.replace("postgresql:", "postgresql+psycopg:"))
+        drivers = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "sqlite": "sqlite"}
+        scheme, _, rest = self.url.partition(":")
+        engine = sa.create_engine(f"{drivers[scheme]}:{rest}")
         self.engines.append(engine)
         return engine
 
@@ -115,6 +127,24 @@ def sqlite(tmp_path: Path) -> Iterator[Database]:
     database = Database(DIALECTS["sqlite"], f"sqlite:///{path}", str(path))
     yield database
     database.close()
+
+
+@pytest.fixture(scope="session")
+def mariadb_proc() -> Iterator[MariaServer]:
+    with MariaServer() as server:
+        yield server
+
+
+@pytest.fixture
+def mariadb(mariadb_proc: MariaServer) -> Iterator[Database]:
+    """A database of a server that has no other one: what Agno calls a schema is a database there, beside the first."""
+    name = f"test_{next(numbers)}"
+    mariadb_proc.clear()
+    mariadb_proc.run(f"CREATE DATABASE {name}")
+    database = Database(DIALECTS["mysql"], mariadb_proc.url(name), mariadb_proc.url(name))
+    yield database
+    database.close()
+    mariadb_proc.clear()
 
 
 @pytest.fixture(params=["postgres", "sqlite"])

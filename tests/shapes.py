@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 DATA = Path(__file__).parent / "data"
-BACKENDS = {"postgres": "postgresql", "sqlite": "sqlite"}
+BACKENDS = {"postgres": "postgresql", "sqlite": "sqlite", "mysql": "mysql"}
 
 # What a version looks like from its first release on; a shape is the newest of these that its releases know.
 RELEASES = {
@@ -51,7 +51,7 @@ def _key(release: str) -> tuple[bool, tuple[int, ...]]:
 
 @cache
 def released_shapes(*, assistants: bool = False) -> tuple[Shape, ...]:
-    """The shapes of session-tables.json on PostgreSQL and SQLite."""
+    """The shapes of session-tables.json on PostgreSQL, SQLite and MySQL."""
     entries = json.loads((DATA / "session-tables.json").read_text())
     return tuple(
         _released(entry)

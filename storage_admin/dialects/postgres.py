@@ -200,4 +200,9 @@ POSTGRES = Dialect(
     snapshots=SNAPSHOTS,
     small_bytes=8 * 1024 * 1024,  # a plain build of so much holds writers up for about 10 ms
     hold=(ENTER, STAY),
+    read_only=(
+        "this role's sessions are read-only there (default_transaction_read_only)",
+        "Use another role, or ALTER ROLE ... SET default_transaction_read_only = off.",
+    ),
+    oldest={"PostgreSQL": (12,)},
 )
