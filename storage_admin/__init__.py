@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from storage_admin.locking import Patience
     from storage_admin.naming import TableRef
     from storage_admin.reports import DatabaseInfo, Outcome, Survey, UpgradeReport
-    from storage_admin.storage import PostgresStorage, SqliteStorage
+    from storage_admin.storage import MySQLStorage, PostgresStorage, SqliteStorage
 
 __all__ = [
     "Catalog",
     "DatabaseInfo",
+    "MySQLStorage",
     "Outcome",
     "Patience",
     "Plan",
@@ -53,7 +54,7 @@ _HOMES = {
     "locking": ("Patience",),
     "naming": ("TableRef",),
     "reports": ("DatabaseInfo", "Outcome", "Survey", "UpgradeReport"),
-    "storage": ("PostgresStorage", "SqliteStorage"),
+    "storage": ("MySQLStorage", "PostgresStorage", "SqliteStorage"),
 }
 
 
