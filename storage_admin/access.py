@@ -10,11 +10,11 @@ import msgspec
 from sqlalchemy import text
 
 from storage_admin.database import backend_pid
-from storage_admin.errors import LargePartitioned, NoRights, ReadOnlyServer
+from storage_admin.errors import LargePartitioned, NoRights, ReadOnlyServer, ServerTooOld
 from storage_admin.schema import TableName
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from sqlalchemy import Connection
 
@@ -25,8 +25,8 @@ OTHERWISE = "Or give the right, and run it again, with --role where a role was g
 SHOWN = 3
 QUERY_SHOWN = 60
 MINUTE = 60
-# What a statement says in quotes, in dollar quotes or in digits may be content of a session.
-LITERAL = re.compile(r"(?:\b[EeBbXxNn]|\b[Uu]&)?'(?:[^']|'')*'?|\$(\w*)\$.*?(?:\$\1\$|$)|\b\d[\w.]*", re.DOTALL)
+# What a query says in quotes, in a comment or in digits may be content of a session: nothing from there on is shown.
+CONTENT = re.compile(r"""['"$`#]|/\*|--|\b[0-9]""")
 
 
 class Server(msgspec.Struct, frozen=True):
@@ -43,6 +43,7 @@ class TableFacts(msgspec.Struct, frozen=True):
     """One table: the bytes of its rows without their long values, its owner, and what the role of this connection may.
 
     ``rows_hidden``: row-level security applies to the role. ``publications`` are names, None where it is in none.
+    ``parents`` are the tables that it inherits from.
     """
 
     bytes: int
@@ -52,6 +53,7 @@ class TableFacts(msgspec.Struct, frozen=True):
     may_create: bool
     rows_hidden: bool
     publications: str | None
+    parents: tuple[TableName, ...] = ()
 
 
 class Client(msgspec.Struct, frozen=True):
@@ -81,7 +83,25 @@ def server_facts(connection: Connection, dialect: Dialect) -> Server | None:
     return Server(standby, read_only, role, session_role, backend_pid(connection) not in (None, pid))
 
 
-def refuse_read_only(server: Server | None, database: str) -> None:
+def refuse_old(connection: Connection, dialect: Dialect, database: str) -> None:
+    """Refuse a server that is too old to be changed safely; it can be read.
+
+    Raises:
+        ServerTooOld
+    """
+    product = "MariaDB" if getattr(connection.dialect, "is_mariadb", False) else dialect.title
+    oldest, found = dialect.oldest.get(product, ()), connection.dialect.server_version_info or ()
+    if found < oldest:
+        raise ServerTooOld(
+            database=database, product=product, version=_dotted(found), oldest=f"{product} {_dotted(oldest)}"
+        )
+
+
+def _dotted(version: tuple[object, ...]) -> str:
+    return ".".join(str(part) for part in version[:2])
+
+
+def refuse_read_only(server: Server | None, dialect: Dialect, database: str) -> None:
     """Refuse a server that takes no changes, before anything is sent.
 
     Raises:
@@ -95,10 +115,7 @@ def refuse_read_only(server: Server | None, database: str) -> None:
             "Connect to the primary; with several hosts in the URL, target_session_attrs=read-write finds it.",
         )
     else:
-        problem, advice = (
-            f"sessions of the role {server.role} are read-only there (default_transaction_read_only)",
-            "Use another role, or ALTER ROLE ... SET default_transaction_read_only = off.",
-        )
+        problem, advice = dialect.read_only
     raise ReadOnlyServer(database=database, problem=problem, advice=advice)
 
 
@@ -107,7 +124,13 @@ def table_facts(connection: Connection, dialect: Dialect, names: Collection[str]
     if not dialect.table_facts or not names:
         return {}
     rows = connection.execute(text(dialect.table_facts), {"names": json.dumps(sorted(names))})
-    return {TableName(schema, name): TableFacts(*facts) for schema, name, *facts in rows}
+    return dict(_facts(row) for row in rows)
+
+
+def _facts(row: Sequence[Any]) -> tuple[TableName, TableFacts]:
+    schema, name, *facts, parents = row
+    facts.append(tuple(TableName(*parent) for parent in json.loads(parents or "[]")))
+    return TableName(schema, name), TableFacts(*facts)
 
 
 def refuse_without_rights(plan: Plan, facts: TableFacts | None, server: Server | None, dialect: Dialect) -> None:
@@ -175,9 +198,10 @@ def listed(clients: Collection[Client]) -> str:
 
 
 def shortened(query: str) -> str:
-    """The beginning of a query, on one line, with a question mark for each literal: a literal may be stored content."""
-    line = " ".join(LITERAL.sub("?", query).split())
-    return line if len(line) <= QUERY_SHOWN else f"{line[:QUERY_SHOWN].rstrip()}..."
+    """The beginning of a query, on one line, as far as it can hold nothing that is stored."""
+    beginning = CONTENT.split(query, maxsplit=1)[0]
+    line = " ".join(beginning.split())[:QUERY_SHOWN].rstrip()
+    return f"{line}..." if len(line) < len(query.strip()) else line
 
 
 def duration(seconds: float) -> str:

@@ -131,8 +131,10 @@ class StorageAdmin:
             plans, notes = finder.survey(refs, to=to)
             server = self._server(finder, plans)
             work = _Work(engine, finder, patience or Patience(), server, owns_engine=self._engine is None)
-            jobs = jobs if finder.dialect.writes_in_parallel else 1
-            done = batch.run([plan for plan in plans if plan.status is not Status.CURRENT], work.line, jobs, progress)
+            pending = finder.parents_first(plan for plan in plans if plan.status is not Status.CURRENT)
+            related = any(facts.parents for facts in finder.facts.values())
+            jobs = jobs if finder.dialect.writes_in_parallel and not related else 1
+            done = batch.run(pending, work.line, jobs, progress)
             outcomes = tuple(done.get(plan.table) or Outcome(plan) for plan in plans)
             info = self._info(engine, connection)
         report = UpgradeReport(info, self.catalog.head, outcomes, (*notes, *work.notes()))
@@ -201,8 +203,9 @@ class StorageAdmin:
         if not any(plan.runnable for plan in plans):
             return None
         refuse_unwritable(self._url)
+        access.refuse_old(finder.connection, finder.dialect, finder.shown)
         server = access.server_facts(finder.connection, finder.dialect)
-        access.refuse_read_only(server, finder.shown)
+        access.refuse_read_only(server, finder.dialect, finder.shown)
         if server is not None and server.pooled and self._role is not None:
             raise RoleThroughPooler(role=self._role, session_role=server.session_role)
         return server
@@ -250,8 +253,11 @@ class _Work:
     def _upgrade(self, finder: Finder, plan: Plan) -> Outcome:
         dialect, connection = finder.dialect, finder.connection
         try:
+            facts = finder.facts.get(plan.table)
             if plan.runnable:
-                access.refuse_without_rights(plan, finder.facts.get(plan.table), self.server, dialect)
+                access.refuse_without_rights(plan, facts, self.server, dialect)
+            if facts is not None and facts.parents:
+                finder.refuse_before_its_parents(plan, facts.parents)
             again = partial(finder.again, plan)
             applied = apply(connection, dialect, plan, again, self.patience, __version__, self.another, self.logs)
         except StorageAdminError as error:

@@ -27,14 +27,14 @@ from storage_admin.changes import (
     WrongType,
 )
 from storage_admin.errors import NameTooLong
-from storage_admin.schema import LiveColumn, LiveIndex, LiveTable, Shape
+from storage_admin.schema import LiveColumn, LiveIndex, LiveTable, Shape, TableName
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from storage_admin.catalog import Catalog
     from storage_admin.dialects import Dialect
-    from storage_admin.schema import Column, Index, TableName, TableSchema
+    from storage_admin.schema import Column, Index, TableSchema
 
 NAMES_TRIED = 3
 
@@ -305,8 +305,9 @@ def plan_new(
         NameTooLong: the database would cut the name.
     """
     for part in (table.schema, table.name):
-        if part is not None and dialect.name_limit is not None and len(part.encode()) > dialect.name_limit:
-            raise NameTooLong(name=part, length=len(part.encode()), limit=dialect.name_limit)
+        if part is not None and dialect.name_limit is not None and dialect.length(part) > dialect.name_limit:
+            unit = "bytes" if dialect.counts_bytes else "characters"
+            raise NameTooLong(name=part, length=dialect.length(part), unit=unit, limit=dialect.name_limit)
     to = catalog.head if to is None else to
     target = catalog.target_for(kinds, to, dialect.name)
     changes: list[Change] = [CreateSchema(table.schema)] if create_schema and table.schema is not None else []
@@ -378,6 +379,7 @@ def _changes(
     taken: Collection[TableName],
 ) -> tuple[Change, ...]:
     rebuilt = {build.index for build in ours}
+    taken = {*taken, *(TableName(live.name.schema, name) for name in live.index_names)}
     missing = (*diff.indexes, *(index for index, _ in diff.invalid if index not in rebuilt))
     return (
         *(AddColumn(column) for column in diff.columns),

@@ -26,10 +26,10 @@ from storage_admin.errors import (
     ReadOnlyServer,
     UnsupportedDatabase,
 )
-from storage_admin.messages import connection_error, displayed_url, driver_message, query_error
+from storage_admin.messages import connection_error, displayed_url, driver_message, query_error, sql_state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import URL, Connection, CursorResult, Engine
 
@@ -58,6 +58,11 @@ DRIVERS = {
     "postgresql+psycopg_async": "postgresql+psycopg",
     "sqlite+aiosqlite": "sqlite",
     "sqlite+pysqlite": "sqlite",
+    "mysql": "mysql+pymysql",
+    "mysql+aiomysql": "mysql+pymysql",
+    "mysql+asyncmy": "mysql+pymysql",
+    "mariadb": "mysql+pymysql",
+    "mariadb+pymysql": "mysql+pymysql",
 }
 
 
@@ -156,6 +161,8 @@ def in_memory(url: URL) -> bool:
 
 
 def _server_engine(url: URL, **options: Any) -> Engine:
+    if url.get_backend_name() == "mysql":
+        return _mysql_engine(url, **options)
     ours = {"application_name": "storage-admin", "connect_timeout": 10}
     arguments: dict[str, Any] = {key: value for key, value in ours.items() if key not in url.query}
     if url.get_driver_name() == "psycopg":
@@ -167,7 +174,22 @@ def _server_engine(url: URL, **options: Any) -> Engine:
     try:
         return create_engine(url, connect_args=arguments, hide_parameters=True, **options)
     except (ModuleNotFoundError, exc.NoSuchModuleError):
-        raise DriverMissing(driver=url.drivername) from None
+        advice = "or write postgresql+psycopg://, whose driver comes with storage-admin"
+        raise DriverMissing(driver=url.drivername, advice=advice) from None
+
+
+def _mysql_engine(url: URL, **options: Any) -> Engine:
+    arguments: dict[str, Any] = {}
+    if url.get_driver_name() == "pymysql":
+        ours = {"connect_timeout": 10, "charset": "utf8mb4", "program_name": "storage-admin"}
+        arguments = {key: value for key, value in ours.items() if key not in url.query}
+        # MySQL 5.7 knows no hint in a query for this; see dialects/mysql.py.
+        arguments["init_command"] = "SET SESSION group_concat_max_len = 1000000"
+    options.pop("use_native_hstore", None)
+    try:
+        return create_engine(url, connect_args=arguments, hide_parameters=True, **options)
+    except (ModuleNotFoundError, exc.NoSuchModuleError):
+        raise DriverMissing(driver=url.drivername, advice="pip install 'storage-admin[mysql]'") from None
 
 
 def _sqlite_engine(url: URL, *, writable: bool, create: bool) -> Engine:
@@ -340,24 +362,39 @@ def autocommit(connection: Connection) -> None:
 
 
 @contextmanager
-def transaction(connection: Connection, opening: Iterable[str]) -> Iterator[list[Any]]:
+def transaction(
+    connection: Connection, opening: Iterable[str], closing: Iterable[str] = (), ignored: Container[str] = ()
+) -> Iterator[list[Any]]:
     """One transaction on an autocommit connection, begun with some statements; rolled back on any exception.
 
-    Gives what the statements answered: the first value of each row.
+    Gives what the statements answered: the first value of each row. One that fails with a state that is ``ignored``
+    does not count. ``closing`` is sent in the end, whatever the end is.
     """
     if getattr(connection.connection.dbapi_connection, "in_transaction", False):
         send(connection, "COMMIT")  # of somebody's event handler, which begins one where SQLAlchemy does
     answers: list[Any] = []
     try:
         for statement in opening:
-            result = send(connection, statement)
-            answers += [row[0] for row in result.all()] if result.returns_rows else []
+            answers += _answer(connection, statement, ignored)
         yield answers
     except BaseException:
         with suppress(exc.SQLAlchemyError):  # a broken connection has rolled back already
-            send(connection, "ROLLBACK")
+            for statement in ("ROLLBACK", *closing):
+                send(connection, statement)
         raise
     send(connection, "COMMIT")
+    for statement in closing:
+        send(connection, statement)
+
+
+def _answer(connection: Connection, statement: str, ignored: Container[str]) -> list[Any]:
+    try:
+        result = send(connection, statement)
+        return [row[0] for row in result.all()] if result.returns_rows else []
+    except exc.DBAPIError as error:
+        if sql_state(error) not in ignored:
+            raise
+        return []
 
 
 def send(connection: Connection, statement: str) -> CursorResult[Any]:

@@ -13,6 +13,7 @@ from storage_admin.compare import NAMES_TRIED, Identity, compare, difference, id
 from storage_admin.errors import (
     AmbiguousTable,
     BadTableName,
+    InheritedTable,
     KindNeeded,
     NoSuchTable,
     NoTablesFound,
@@ -126,6 +127,32 @@ class Finder:
             return None
         make = self._planner({}, self.catalog.head)
         return self._with_free_names((make(name, live, kinds, ()),), make)[0]
+
+    def parents_first(self, plans: Iterable[Plan]) -> list[Plan]:
+        """The plans in an order in which a table that others inherit from comes before them."""
+        depths: dict[TableName, int] = {}
+
+        def depth(table: TableName) -> int:
+            if table not in depths:
+                parents = self.facts[table].parents if table in self.facts else ()
+                depths[table] = 1 + max(map(depth, parents), default=0)
+            return depths[table]
+
+        return sorted(plans, key=lambda plan: depth(plan.table))
+
+    def refuse_before_its_parents(self, plan: Plan, parents: Iterable[TableName]) -> None:
+        """Refuse to add a column to a table that should inherit it.
+
+        Raises:
+            InheritedTable: a session table that this one inherits from lacks a column too.
+        """
+        wanted = {change.column.name for change in plan.changes if isinstance(change, AddColumn)}
+        for parent in parents:
+            found = inspector.find_tables(self.connection, self.dialect, names=[parent.name], schema=parent.schema)
+            for live in found:
+                has = {column.name for column in live.shape.columns}
+                if live.name == parent and self._identity(live).kinds and wanted - has:
+                    raise InheritedTable(table=str(plan.table), parent=str(parent))
 
     def log_schemas(self) -> tuple[str | None, ...]:
         """The schemas that hold a log of revisions."""

@@ -71,9 +71,7 @@ class UnsupportedDatabase(UsageError):
 
 
 class DriverMissing(UnsupportedDatabase):
-    """The driver of {driver} is not installed. Install it, or write postgresql+psycopg://, whose driver comes with
-    storage-admin.
-    """
+    """The driver of {driver} is not installed. Install it: {advice}."""
 
 
 class RoleNeedsURL(UsageError):
@@ -138,6 +136,12 @@ class ReadOnlyServer(DatabaseError):
     """{database} cannot be upgraded: {problem}. Nothing was sent. {advice}"""
 
 
+class ServerTooOld(DatabaseError):
+    """{database} runs {product} {version}, which can be inspected and planned for, not upgraded: that takes {oldest}.
+    Nothing was sent. `storage-admin plan --sql` prints what is to be run by hand.
+    """
+
+
 class ConnectionLost(DatabaseError):
     """{database}: the connection broke while {table} was being upgraded ({problem}), and did not come back. A
     transaction is done whole or not at all; this says which: storage-admin check
@@ -175,7 +179,7 @@ class NotASessionTable(DatabaseError):
 
 
 class NameTooLong(DatabaseError):
-    """The name {name!r} has {length} bytes, and this database cuts names at {limit}. Choose a shorter one."""
+    """The name {name!r} has {length} {unit}, and this database takes {limit}. Choose a shorter one."""
 
 
 # --- sessions ----------------------------------------------------------------------------------------------
@@ -276,6 +280,12 @@ class NoRights(TableError):
     """
 
 
+class InheritedTable(TableError):
+    """{table} inherits its columns from {parent}, which is outdated too, so they are added there: storage-admin upgrade
+    {parent} {table}
+    """
+
+
 class LargePartitioned(TableError):
     """{table} is a partitioned table of {size}, and an index on it cannot be built while others write, in one step. Its
     columns are there; build the indexes partition by partition, each with CREATE INDEX CONCURRENTLY, under CREATE INDEX
@@ -292,6 +302,12 @@ class StatementFailed(TableError):
 
     state: str | None
     problem: str
+
+
+class NeedsCopy(TableError):
+    """{table}: {statement!r} cannot be run here while others use the table ({problem}). Choose a quiet hour and give
+    --allow-copy, with which the server may copy the table and hold its writers up for as long as that takes.
+    """
 
 
 class UpgradeIncomplete(TableError):

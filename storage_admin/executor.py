@@ -14,18 +14,20 @@ from sqlalchemy.schema import DropTable
 
 from storage_admin import history
 from storage_admin.access import holders, listed, no_rights, server_facts, snapshots, table_facts
+from storage_admin.alters import ways
 from storage_admin.builds import build_timeouts, refuse_while_built
 from storage_admin.changes import RebuildIndex, Status
 from storage_admin.database import renew, send, transaction
 from storage_admin.errors import (
     ConnectionLost,
     LockNotObtained,
+    NeedsCopy,
     SchemaAhead,
     SchemaDrifted,
     StatementFailed,
     UpgradeIncomplete,
 )
-from storage_admin.locking import ANOTHER, Busy, Patience, attempts, is_lock_timeout, lock_key, opening
+from storage_admin.locking import ANOTHER, Busy, Patience, attempts, closing, is_lock_timeout, lock_key, opening
 from storage_admin.messages import advice_for, displayed_url, driver_message, sql_state
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ RACES = 3
 RENEWALS = 3
 SHOWN = 120
 UNCHANGED = "The table was left as it was"
+PERHAPS = "Statements before it are done, and this one not"
 NOT_BUILT = "The index is not there yet; the columns are"
 RACED = "somebody else created the log at the same moment"
 
@@ -102,6 +105,10 @@ def refuse(plan: Plan) -> None:
         raise SchemaAhead(table=str(plan.table), recorded=plan.recorded)
 
 
+class Unsupported(Exception):
+    """A server refuses an algorithm for a statement; another one may do."""
+
+
 class _Upgrade:
     """One table on its way, over as many attempts as it takes. ``statements`` are those known to be committed."""
 
@@ -143,7 +150,7 @@ class _Upgrade:
                 if error.state not in self.dialect.raced_states or races > RACES:
                     raise self._no_rights(error) if error.state in self.dialect.denied_states else error from None
             except exc.DBAPIError as error:
-                if lost := error.connection_invalidated:
+                if lost := error.connection_invalidated or self.connection.invalidated:
                     waited = driver_message(error)
                     renewals += self._renewed()
                     if renewals > RENEWALS:
@@ -155,7 +162,8 @@ class _Upgrade:
         raise self._gave_up(waited, lost=lost)
 
     def _attempt(self) -> None:
-        with transaction(self.connection, opening(self.dialect, self.table, self.patience)) as answers:
+        begin, end = (f(self.dialect, self.table, self.patience) for f in (opening, closing))
+        with transaction(self.connection, begin, end, self.dialect.lockless_states) as answers:
             if not all(answers):
                 raise Busy(ANOTHER)
             left = self._change()
@@ -172,9 +180,7 @@ class _Upgrade:
         self._recall(plan)
         if not self.begun:
             self.plan, self.begun = plan, True
-        statements = self._rendered(plan.transactional)
-        for statement in statements:
-            self._execute(statement, UNCHANGED)
+        statements = tuple(self._run(statement) for statement in self._rendered(plan.transactional))
         after = self.replan() if statements else plan
         if after.transactional:
             raise UpgradeIncomplete(table=str(self.table), pending=", ".join(map(str, after.transactional)))
@@ -192,7 +198,12 @@ class _Upgrade:
         if not self.sent and self.revision_sent == self.revision:
             return
         number = self.revision_sent
-        if history.has(self.connection, self.table, number) if number is not None else not plan.transactional:
+        if number is None:
+            committed = not plan.transactional
+        else:  # the log may have been made in the same transaction
+            logged = history.exists(self.connection, self.table.schema)
+            committed = logged and history.has(self.connection, self.table, number)
+        if committed:
             self._committed()
         self.sent, self.revision_sent = (), self.revision
 
@@ -278,6 +289,18 @@ class _Upgrade:
 
             return render_changes(self.table, changes, self.dialect)
 
+    def _run(self, statement: str) -> str:
+        """Run a statement the cheapest way that the server supports; return what was run."""
+        problem = ""
+        for way in ways(statement, self.dialect, copy=self.patience.allow_copy):
+            try:
+                self._execute(way, UNCHANGED if self.dialect.transactional_ddl else PERHAPS)
+            except Unsupported as refused:
+                problem = str(refused)
+            else:
+                return way
+        raise NeedsCopy(table=str(self.table), statement=_shortened(statement), problem=problem)
+
     def _execute(self, statement: str, left: str) -> None:
         started = time.perf_counter()
         try:
@@ -285,6 +308,8 @@ class _Upgrade:
         except exc.DBAPIError as error:
             if is_lock_timeout(error, self.dialect) or error.connection_invalidated:
                 raise
+            if sql_state(error) in self.dialect.unsupported_states:
+                raise Unsupported(driver_message(error)) from None
             problem = driver_message(error)
             raise StatementFailed(
                 table=str(self.table),
@@ -325,13 +350,15 @@ class _Upgrade:
                 self.logs.discard(schema)
                 raise Busy(f"{history.REVISIONS} refused a revision ({driver_message(error)})") from None
             return None
-        send(connection, "SAVEPOINT storage_admin_history")
+        if self.dialect.transactional_ddl:
+            send(connection, "SAVEPOINT storage_admin_history")
         try:
             if not history.exists(connection, schema):
                 history.create(connection, schema)
             self._write(connection, revision)
         except exc.DBAPIError as error:
-            send(connection, "ROLLBACK TO SAVEPOINT storage_admin_history")
+            if self.dialect.transactional_ddl:
+                send(connection, "ROLLBACK TO SAVEPOINT storage_admin_history")
             return RACED if sql_state(error) in self.dialect.raced_states else driver_message(error)
         self.logs.add(schema)
         return None

@@ -88,10 +88,16 @@ def record(connection: Connection, revision: Revision) -> int:
             statements=json.dumps(revision.statements),
             duration_ms=revision.duration_ms,
             tool_version=revision.tool_version,
+            **_now(connection),
         )
     )
     [number] = added.inserted_primary_key or [0]
     return int(number)
+
+
+def _now(connection: Connection) -> dict[str, Any]:
+    # MySQL's CURRENT_TIMESTAMP is the time of the session's zone, and its columns know no zone.
+    return {"applied_at": sa.func.utc_timestamp()} if connection.dialect.name in ("mysql", "mariadb") else {}
 
 
 def amend(connection: Connection, number: int, revision: Revision) -> None:

@@ -44,13 +44,21 @@ def find_tables(
         default=dialect.detail_default if details else dialect.default_known,
         rows=dialect.detail_rows if details else "NULL",
         size=dialect.detail_size if details else "NULL",
+        scope=dialect.scope.get(_scope(names, markers, schema), ""),
     )
-    parameters: dict[str, object] = {"schema": schema, "names": json.dumps(sorted(names))}
-    if markers:
-        parameters["markers"] = json.dumps(sorted(markers))
+    parameters = {"schema": schema, "names": json.dumps(sorted(names)), "only": next(iter(names), None)}
+    parameters["markers"] = json.dumps(sorted(markers))
+    parameters = {name: value for name, value in parameters.items() if f":{name}" in catalogue}
     found = [_table(*row) for row in ask(connection, catalogue, parameters)]
     tables = tuple(sorted(found, key=lambda live: (live.name.schema or "", live.name.name)))
     return _measured(connection, tables) if details and not dialect.estimates_rows else tables
+
+
+def _scope(names: Collection[str], markers: Collection[str], schema: str | None) -> str:
+    """How far a search goes: over "all", one "schema", or one "table"."""
+    if schema is None:
+        return "all"
+    return "table" if len(names) == 1 and not markers else "schema"
 
 
 def _table(
@@ -119,7 +127,11 @@ def holds_more_than(connection: Connection, dialect: Dialect, name: TableName, l
 
 
 def existing_names(connection: Connection, dialect: Dialect, names: Collection[str]) -> frozenset[TableName]:
-    """Those of these names that a relation (a table, an index, ...) has in any schema."""
+    """Those of these names that a relation (a table, an index, ...) has in any schema; none where indexes have names of
+    their own in each table.
+    """
+    if not dialect.relations_named:
+        return frozenset()
     rows = ask(connection, dialect.relations_named, {"names": json.dumps(sorted(names))})
     return frozenset(TableName(schema, name) for schema, name in rows)
 

@@ -28,10 +28,15 @@ ANOTHER = "another process is upgrading it"
 
 
 class Patience(msgspec.Struct, frozen=True):
-    """How long to hold others up in one attempt, in milliseconds, and how long to go on trying, in seconds."""
+    """How long to hold others up in one attempt, in milliseconds, and how long to go on trying, in seconds.
+
+    ``allow_copy``: where MySQL can do something in no other way, let it copy the table, which holds its writers up for
+    as long as that takes.
+    """
 
     lock_timeout_ms: int = 200
     wait_seconds: float = 60.0
+    allow_copy: bool = False
 
 
 class Busy(Exception):
@@ -56,8 +61,23 @@ def opening(dialect: Dialect, table: TableName, patience: Patience, *, stay: boo
 
     An answer that is not true says that another process has the lock.
     """
-    facts = {"lock_timeout": int(patience.lock_timeout_ms), "key": lock_key(table)}
-    return tuple(template.format_map(facts) for template in (dialect.hold if stay else dialect.enter))
+    return _filled(dialect.hold if stay else dialect.enter, table, patience)
+
+
+def closing(dialect: Dialect, table: TableName, patience: Patience) -> tuple[str, ...]:
+    """What gives back a lock that outlives a transaction."""
+    return _filled(dialect.leave, table, patience)
+
+
+def _filled(templates: tuple[str, ...], table: TableName, patience: Patience) -> tuple[str, ...]:
+    milliseconds, key = int(patience.lock_timeout_ms), lock_key(table)
+    facts = {
+        "lock_timeout": milliseconds,
+        "lock_timeout_s": max(1, -(-milliseconds // 1000)),  # MySQL counts in whole seconds
+        "key": key,
+        "lock_name": f"storage-admin-{key % 2**64:016x}",  # of the whole server: its name has the database in it
+    }
+    return tuple(template.format_map(facts) for template in templates)
 
 
 def lock_key(table: TableName) -> int:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from storage_admin.errors import StorageAdminError
 
 MASK = "***"
+# Errors of MySQL whose message quotes what was to be stored: a duplicate, a value of the wrong type or length.
+TELLING = frozenset({1062, 1264, 1265, 1292, 1366, 1406, 1411, 1525, 3140, 3141})
 WORD = 6
 # Lines of a driver's message: what may hold stored values, and what our own advice says better.
 NOT_SAID = ("DETAIL:", "LINE ", "^", "CONTEXT:", "Is the server running")
@@ -58,8 +60,11 @@ def displayed_url(url: URL) -> str:
 
 
 def sql_state(error: exc.DBAPIError) -> str | None:
-    """The SQLSTATE of an error of PostgreSQL, None where there is none."""
+    """The SQLSTATE of an error of PostgreSQL, the number of one of MySQL, None where there is neither."""
     state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
+    arguments = getattr(error.orig, "args", ())
+    if state is None and arguments and isinstance(arguments[0], int):
+        state = arguments[0]
     return str(state) if state else None
 
 
@@ -70,7 +75,12 @@ def says(error: exc.DBAPIError, states: frozenset[str], texts: frozenset[str]) -
 
 def driver_message(error: exc.DBAPIError) -> str:
     """What the driver said, on one line, without the details that may hold stored values."""
-    lines = [line.strip() for line in str(error.orig).splitlines()]
+    arguments = getattr(error.orig, "args", ())
+    numbered = len(arguments) > 1 and isinstance(arguments[0], int)
+    said = str(arguments[1]) if numbered else str(error.orig)
+    if numbered and arguments[0] in TELLING:
+        said = said.split("'", 1)[0].split('"', 1)[0].rstrip() + " ..."
+    lines = [line.strip() for line in said.splitlines()]
     kept = [line for line in lines if line and not line.startswith(NOT_SAID)]
     return "; ".join(kept[:2]).rstrip(".?")
 
@@ -79,9 +89,15 @@ def driver_message(error: exc.DBAPIError) -> str:
 RIGHTS = (
     ("must be owner", "Ask the owner of the table to run what `storage-admin plan --sql` prints."),
     ("permission denied", "Ask the owner for the right."),
+    ("command denied", "Ask whoever runs the server for the right."),
     ("readonly", "The file cannot be written; check its permissions."),
 )
 CONNECTING = (
+    ("access denied", "Check user, password and database in the URL, and the rights of the user."),
+    ("unknown database", "Check the name of the database in the URL."),
+    ("can't connect", "Check host and port, and that the server is running."),
+    ("name or service not known", "Check the name of the host in the URL."),
+    ("lost connection", "The server stopped, or something in between cut the line; try again."),
     ("password authentication failed", "Check user and password in the URL, or PGPASSFILE."),
     ("no password supplied", "Give a password in the URL, in PGPASSWORD or in a .pgpass file."),
     ("too many", "The server has no connection left; try again later or raise its limit."),
@@ -94,7 +110,7 @@ CONNECTING = (
     ("connection refused", "Check host and port, and that the server is running."),
     ("timeout", "Check host and port, and that no firewall is in between."),
     (
-        "no pg_hba.conf entry",
+        "pg_hba.conf",
         "The server lets nobody in from here like this; ask whoever runs it for a line in pg_hba.conf.",
     ),
     ("ssl", "Check sslmode in the URL and the server's certificates."),

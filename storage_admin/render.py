@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.schema import CreateSchema as CreateSchemaElement
 from sqlalchemy.types import UserDefinedType
 from typing_extensions import assert_never
 
+from storage_admin.alters import combined
 from storage_admin.changes import AddColumn, CreateIndex, CreateSchema, CreateTable, RebuildIndex, SetDefault
 from storage_admin.schema import TableName
 
@@ -27,7 +28,11 @@ if TYPE_CHECKING:
     from storage_admin.schema import Column
 
 # With named parameters nothing in a name is escaped for a driver: the text is sent as it is, without parameters.
-COMPILERS: dict[str, Callable[..., sa.Dialect]] = {"postgresql": postgresql.dialect, "sqlite": sqlite.dialect}
+COMPILERS: dict[str, Callable[..., sa.Dialect]] = {
+    "postgresql": postgresql.dialect,
+    "sqlite": sqlite.dialect,
+    "mysql": mysql.dialect,
+}
 
 
 class SqlType(UserDefinedType[Any]):
@@ -70,6 +75,13 @@ def render(plan: Plan, dialect: Dialect) -> tuple[str, ...]:
 
 def render_changes(name: TableName, changes: Iterable[Change], dialect: Dialect) -> tuple[str, ...]:
     """The statements of some changes of a table, without terminators."""
+    if not dialect.algorithms:
+        return _one_by_one(name, changes, dialect)
+    quote = COMPILERS[dialect.name]().identifier_preparer.quote
+    return combined(name, changes, dialect, lambda some: _one_by_one(name, some, dialect), quote)
+
+
+def _one_by_one(name: TableName, changes: Iterable[Change], dialect: Dialect) -> tuple[str, ...]:
     buffer = Statements()
     context = MigrationContext.configure(
         dialect=COMPILERS[dialect.name](paramstyle="named"),
@@ -96,7 +108,7 @@ def script(plans: Iterable[Plan], dialect: Dialect, header: str) -> str:
         kinds = ", ".join(plan.kinds)
         title = f"-- {comment(str(plan.table))} ({kinds}): version {plan.version or 'none'} -> {plan.target_version}"
         body = render_changes(plan.table, plan.transactional, dialect)
-        body = (*dialect.begin, *body, "COMMIT") if body else ()
+        body = (*dialect.begin, *body, "COMMIT") if body and dialect.begin else body
         body = (*body, *render_changes(plan.table, plan.concurrent, dialect))
         parts.append("\n".join([title, *(f"{statement};" for statement in body)]))
     return "\n\n".join([f"-- {comment(header)}", *parts]) + "\n" if parts else ""
@@ -105,6 +117,8 @@ def script(plans: Iterable[Plan], dialect: Dialect, header: str) -> str:
 def grants(dialect: Dialect, table: TableName, *, role: str, owner: str | None, create: bool) -> tuple[str, ...]:
     """What gives a role the right to change a table: to be its owner, or, for its schema, to create in it."""
     quote = COMPILERS[dialect.name]().identifier_preparer.quote
+    if dialect.grant:
+        return (dialect.grant.format(schema=quote(table.schema or ""), role=role),)
     found = [f"GRANT {quote(owner)} TO {quote(role)}"] if owner is not None and owner != role else []
     if create and table.schema is not None:
         found.append(f"GRANT USAGE, CREATE ON SCHEMA {quote(table.schema)} TO {quote(owner or role)}")

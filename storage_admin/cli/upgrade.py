@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     help="How many tables to work on at a time, each on a connection of its own.",
 )
 @role_option
+@click.option("--allow-copy", is_flag=True, help="Let MySQL copy a table where it must; its writers wait meanwhile.")
 @output_option
 def command(
     tables: tuple[str, ...],
@@ -61,6 +62,7 @@ def command(
     wait: float,
     jobs: int,
     role: str | None,
+    allow_copy: bool,
     output: str,
 ) -> int:
     """Bring the tables to the newest version. Only adds; create a missing table by naming its kind: NAME=KIND."""
@@ -79,7 +81,7 @@ def command(
     try:
         with progress("upgrade") as told:
             report = admin.upgrade(
-                tables or None, to=to, patience=Patience(lock_timeout, wait), jobs=jobs, progress=told
+                tables or None, to=to, patience=Patience(lock_timeout, wait, allow_copy), jobs=jobs, progress=told
             )
         show(report, output)
     except UpgradeFailed as error:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from storage_admin.dialects.base import Dialect, TypeDefinition
+from storage_admin.dialects.mysql import MYSQL
 from storage_admin.dialects.postgres import POSTGRES
 from storage_admin.dialects.sqlite import SQLITE
 from storage_admin.errors import UnsupportedDatabase
 
-DIALECTS = {dialect.name: dialect for dialect in (POSTGRES, SQLITE)}
+DIALECTS = {dialect.name: dialect for dialect in (POSTGRES, SQLITE, MYSQL)}
 
-__all__ = ["DIALECTS", "POSTGRES", "SQLITE", "Dialect", "TypeDefinition", "dialect_named"]
+__all__ = ["DIALECTS", "MYSQL", "POSTGRES", "SQLITE", "Dialect", "TypeDefinition", "dialect_named"]
 
 
 def dialect_named(name: str) -> Dialect:
@@ -19,6 +20,6 @@ def dialect_named(name: str) -> Dialect:
         UnsupportedDatabase: there is no record for it.
     """
     try:
-        return DIALECTS[{"postgres": "postgresql", "sqlite3": "sqlite"}.get(name, name)]
+        return DIALECTS[{"postgres": "postgresql", "sqlite3": "sqlite", "mariadb": "mysql"}.get(name, name)]
     except KeyError:
         raise UnsupportedDatabase(name=name, supported=", ".join(DIALECTS)) from None

@@ -40,12 +40,20 @@ class Dialect(msgspec.Struct, frozen=True, eq=False):
     ``server_facts`` is a SQL text with one row: standby, read-only, role, session role, backend pid. ``table_facts``
     takes ``:names`` and has rows of schema, name, bytes of the rows without their long values, owner, is that a
     superuser, may we alter it, may we create in its schema, does row-level security apply to us, publications (text
-    or NULL). Three more have rows of pid, application, role, seconds, state, query: ``holders`` (of a lock on
-    ``:schema``, ``:name``, or of the upgrade lock ``:key``), ``builders`` (of an index on it), ``snapshots`` (for which
-    an index build waits). Each is empty where a database has none of this.
+    or NULL), the tables that it inherits from (a JSON array of pairs, or NULL). Three more have rows of pid,
+    application, role, seconds, state, query: ``holders`` (of a lock on ``:schema``, ``:name``, or of the upgrade lock
+    ``:key``), ``builders`` (of an index on it), ``snapshots`` (for which an index build waits). Each is empty where a
+    database has none of this.
 
     An index of a table with more than ``small_bytes`` of rows is built concurrently, if that is not None; ``hold``
     are statements like ``enter``, for a transaction that does nothing but keep the lock meanwhile.
+
+    Where statements of DDL commit by themselves (not ``transactional_ddl``) all columns go into one ALTER TABLE and all
+    indexes into another, which end with the first and the last of ``algorithms``; where a server answers with one of
+    ``unsupported_states`` the next one is tried. ``lockless_states`` mean that a server has no lock of the kind that
+    ``enter`` takes, and ``leave`` gives back what it took. ``scope`` narrows the catalogue down to "all", one "schema"
+    or one "table" (``:only``). ``read_only`` says what a read-only session is, and what to do; ``oldest`` are the first
+    versions that are upgraded, by product; ``grant`` gives ``{role}`` the rights in ``{schema}``.
 
     ``home_schema`` finds the schema that an unqualified ``:name`` means: where the table is, or would be created.
     ``json_is_text``: a JSON value is kept as the text that was sent, so that it may hold whatever a JSON text may;
@@ -90,10 +98,24 @@ class Dialect(msgspec.Struct, frozen=True, eq=False):
     snapshots: str = ""
     small_bytes: int | None = None
     hold: tuple[str, ...] = ()
+    leave: tuple[str, ...] = ()
+    counts_bytes: bool = True
+    unsupported_states: frozenset[str] = frozenset()
+    lockless_states: frozenset[str] = frozenset()
+    transactional_ddl: bool = True
+    algorithms: tuple[str, ...] = ()
+    scope: Mapping[str, str] = msgspec.field(default_factory=dict)
+    read_only: tuple[str, str] = ("", "")
+    grant: str = ""
+    oldest: Mapping[str, tuple[int, ...]] = msgspec.field(default_factory=dict)
 
     def fold(self, name: str) -> str:
         """The name as this database compares it."""
         return name.lower() if self.folds_names else name
+
+    def length(self, name: str) -> int:
+        """The length of a name as this database counts it, in bytes or in characters."""
+        return len(name.encode()) if self.counts_bytes else len(name)
 
     def is_of_type(self, live: str, wanted: ColumnType) -> bool:
         """Whether a live type (the database's own text) is of the family of a logical type."""
@@ -113,8 +135,9 @@ class Dialect(msgspec.Struct, frozen=True, eq=False):
     def _shortened(self, name: str) -> str:
         # The rule is SQLAlchemy's (IdentifierPreparer._truncate_and_render_maxlen_name), which Agno goes by: the
         # first limit - 8 characters and four digits of the MD5. Ours counts bytes, as PostgreSQL does.
-        if self.name_limit is None or len(name.encode()) <= self.name_limit:
+        if self.name_limit is None or self.length(name) <= self.name_limit:
             return name
         digest = md5(name.encode(), usedforsecurity=False).hexdigest()
-        head = name.encode()[: self.name_limit - 8].decode(errors="ignore")
+        limit = self.name_limit - 8
+        head = name.encode()[:limit].decode(errors="ignore") if self.counts_bytes else name[:limit]
         return f"{head}_{digest[-4:]}"

@@ -19,6 +19,7 @@ FLOORS = [
     {"errors", "toml", "version"},
     {"schema"},
     {"changes", "dialects"},
+    {"alters"},
     {"catalog"},
     {"compare", "naming"},
     {"messages"},
