@@ -20,7 +20,6 @@ from storage_admin.database import (
     make_engine,
     parse_url,
     prepare_statements,
-    refuse_unwritable,
 )
 from storage_admin.discovery import Finder, check_schema
 from storage_admin.errors import (
@@ -33,6 +32,7 @@ from storage_admin.errors import (
     UpgradeFailed,
 )
 from storage_admin.executor import apply
+from storage_admin.files import refuse_unwritable
 from storage_admin.locking import Patience
 from storage_admin.messages import displayed_url, driver_message
 from storage_admin.naming import TableRef, parse_table

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import time
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
-from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
@@ -21,11 +19,9 @@ from storage_admin.errors import (
     BadDatabaseURL,
     DatabaseBusy,
     DriverMissing,
-    NoSuchFile,
-    NotADatabase,
-    ReadOnlyServer,
     UnsupportedDatabase,
 )
+from storage_admin.files import in_memory, sqlite_engine
 from storage_admin.messages import connection_error, displayed_url, driver_message, query_error, sql_state
 
 if TYPE_CHECKING:
@@ -114,7 +110,7 @@ def make_engine(url: URL, *, writable: bool = False, create: bool = False, role:
         DriverMissing: the driver that the URL names is not installed.
     """
     if url.get_backend_name() == "sqlite":
-        return _sqlite_engine(url, writable=writable, create=create)
+        return sqlite_engine(url, writable=writable, create=create)
     engine = _server_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     if role is not None:
         event.listen(engine, "connect", partial(_take_on, role))
@@ -155,11 +151,6 @@ def translated_schema(engine: Engine, schema: str | None) -> str | None:
     return found
 
 
-def in_memory(url: URL) -> bool:
-    """Whether a URL names a SQLite database that ends with its connection."""
-    return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
-
-
 def _server_engine(url: URL, **options: Any) -> Engine:
     if url.get_backend_name() == "mysql":
         return _mysql_engine(url, **options)
@@ -190,53 +181,6 @@ def _mysql_engine(url: URL, **options: Any) -> Engine:
         return create_engine(url, connect_args=arguments, hide_parameters=True, **options)
     except (ModuleNotFoundError, exc.NoSuchModuleError):
         raise DriverMissing(driver=url.drivername, advice="pip install 'storage-admin[mysql]'") from None
-
-
-def _sqlite_engine(url: URL, *, writable: bool, create: bool) -> Engine:
-    import sqlite3
-
-    if in_memory(url):
-        return create_engine(url, isolation_level="AUTOCOMMIT")
-    path = Path(url.database or "")
-    if not path.exists() and not create:
-        raise NoSuchFile(database=displayed_url(url), path=path)
-    if path.is_dir():
-        raise NotADatabase(database=displayed_url(url), path=path)
-    mode = "rwc" if create else "rw" if writable else "ro"
-    timeout = 1 if writable else 10  # seconds in one attempt; who writes tries again and again
-    address = f"{path.resolve().as_uri()}?mode={mode}{_immutable(path) if mode == 'ro' else ''}"
-    # A creator instead of SQLAlchemy's own handling of file: URLs, which needs the path written in two ways.
-    return create_engine(
-        url,
-        creator=lambda: sqlite3.connect(
-            address, uri=True, isolation_level=None, timeout=timeout, check_same_thread=False
-        ),
-        poolclass=NullPool,
-        isolation_level="AUTOCOMMIT",
-        hide_parameters=True,
-    )
-
-
-def _immutable(path: Path) -> str:
-    """What lets a WAL file be read in a folder that may not be written: nobody is writing there."""
-    unused = not path.with_name(f"{path.name}-wal").exists()
-    return "&immutable=1" if unused and not os.access(path.resolve().parent, os.W_OK) else ""
-
-
-def refuse_unwritable(url: URL) -> None:
-    """Refuse to change a SQLite file that cannot be written, or whose folder cannot: a journal is written there.
-
-    Raises:
-        ReadOnlyServer
-    """
-    if url.get_backend_name() != "sqlite" or in_memory(url):
-        return
-    path = Path(url.database or "").resolve()
-    for place in (path, path.parent):
-        if place.exists() and not os.access(place, os.W_OK):
-            what = "its folder" if place == path.parent else "the file"
-            advice = f"Give this user the right to write {place}; SQLite writes a journal beside the file."
-            raise ReadOnlyServer(database=displayed_url(url), problem=f"{what} may not be written", advice=advice)
 
 
 def dialect_of(engine: Engine) -> Dialect:

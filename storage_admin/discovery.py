@@ -22,16 +22,16 @@ from storage_admin.errors import (
     TableGone,
 )
 from storage_admin.messages import driver_message
+from storage_admin.notes import near_miss, publication_notes
 from storage_admin.schema import Relation, TableName, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from sqlalchemy import Connection
 
     from storage_admin.access import TableFacts
     from storage_admin.catalog import Catalog
-    from storage_admin.compare import Resemblance
     from storage_admin.dialects import Dialect
     from storage_admin.naming import TableRef
     from storage_admin.schema import LiveTable
@@ -204,7 +204,7 @@ class Finder:
             if identity.kinds:
                 chosen[live.name] = (live, identity.kinds)
             elif identity.resemblance and identity.resemblance.near:
-                self.notes.append(_near_miss(live.name, identity.resemblance))
+                self.notes.append(near_miss(live.name, identity.resemblance))
         if not chosen:
             where = f", schema {self.schema}" if self.schema else ""
             hint = "".join(f" {note}." for note in self.notes)
@@ -340,7 +340,7 @@ class Finder:
     # --- notes ---------------------------------------------------------------------------------------------
 
     def _all_notes(self, plans: Sequence[Plan], *, details: bool) -> tuple[str, ...]:
-        self.notes += self._publication_notes(plans)
+        self.notes += publication_notes(plans, self.facts)
         if beyond := [plan for plan in plans if plan.beyond_repair and plan.status is not Status.DRIFTED]:
             pending = ", ".join(dict.fromkeys(str(change) for plan in beyond for change in plan.beyond_repair))
             self.notes.append(f"{_some(beyond)}: left for `storage-admin upgrade`: {pending}")
@@ -361,18 +361,6 @@ class Finder:
                 f"storage-admin upgrade {first.table}={kind}"
             )
         return tuple(self.notes)
-
-    def _publication_notes(self, plans: Iterable[Plan]) -> Iterator[str]:
-        published: dict[str, list[Plan]] = {}
-        for plan in plans:
-            facts = self.facts.get(plan.table)
-            if facts is not None and facts.publications and any(isinstance(c, AddColumn) for c in plan.changes):
-                published.setdefault(facts.publications, []).append(plan)
-        for publications, tables in published.items():
-            yield (
-                f"{_some(tables)}: published by {publications}; upgrade the subscribers first, or "
-                "replication stops at the first row with a column that they lack"
-            )
 
     def _behind_its_record(self, plan: Plan) -> bool:
         if plan.recorded is None or plan.live is None or plan.status in (Status.AHEAD, Status.CURRENT):
@@ -397,13 +385,6 @@ def check_schema(ref: TableRef, dialect: Dialect) -> None:
 def _some(plans: Sequence[Plan]) -> str:
     others = f" and {len(plans) - SHOWN} more" if len(plans) > SHOWN else ""
     return ", ".join(str(plan.table) for plan in plans[:SHOWN]) + others
-
-
-def _near_miss(name: TableName, like: Resemblance) -> str:
-    return (
-        f"{name} looks like a table for {like.kind}, but has no column {like.missing[0]}; if it is one, name it: "
-        f"{name}={like.kind}"
-    )
 
 
 def _advice(live: LiveTable) -> str:

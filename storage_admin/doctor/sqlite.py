@@ -8,8 +8,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storage_admin.database import in_memory
 from storage_admin.doctor.findings import Check, Finding, Level, Patient, some
+from storage_admin.files import in_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

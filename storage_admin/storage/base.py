@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import exc
 
 from storage_admin.catalog import load_catalog
-from storage_admin.database import autocommit, checked_out, in_memory, pooled_engine, translated_schema
+from storage_admin.database import autocommit, checked_out, pooled_engine, translated_schema
 from storage_admin.dialects import DIALECTS
 from storage_admin.errors import (
     BadTableName,
@@ -23,6 +23,7 @@ from storage_admin.errors import (
     UnsupportedSchemaVersion,
     WrongDatabase,
 )
+from storage_admin.files import in_memory
 from storage_admin.messages import query_error, says, sql_state
 from storage_admin.naming import TableRef
 from storage_admin.schema import TableName

@@ -15,9 +15,10 @@ from storage_admin import executor, inspector
 from storage_admin.admin import StorageAdmin
 from storage_admin.catalog import load_catalog
 from storage_admin.changes import AddColumn, Status
-from storage_admin.database import connected, in_memory
+from storage_admin.database import connected
 from storage_admin.discovery import Finder
 from storage_admin.errors import QueryFailed, SchemaOutdated, UpgradeFailed
+from storage_admin.files import in_memory
 from storage_admin.messages import displayed_url
 from storage_admin.naming import TableRef
 from storage_admin.schema import TableName

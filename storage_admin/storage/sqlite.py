@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import URL
 
-from storage_admin.database import in_memory, parse_url
+from storage_admin.database import parse_url
 from storage_admin.errors import BadDatabaseURL, UnsupportedDatabase
+from storage_admin.files import in_memory
 from storage_admin.storage.base import SqlStorage
 
 if TYPE_CHECKING:

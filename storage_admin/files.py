@@ -1,0 +1,69 @@
+"""SQLite as a file: opened to be read or to be written, and never made by accident."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
+
+from storage_admin.errors import NoSuchFile, NotADatabase, ReadOnlyServer
+from storage_admin.messages import displayed_url
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL, Engine
+
+
+def in_memory(url: URL) -> bool:
+    """Whether a URL names a SQLite database that ends with its connection."""
+    return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
+
+
+def sqlite_engine(url: URL, *, writable: bool, create: bool) -> Engine:
+    """An engine for a file, as `make_engine` gives it. Raises as that."""
+    import sqlite3
+
+    if in_memory(url):
+        return create_engine(url, isolation_level="AUTOCOMMIT")
+    path = Path(url.database or "")
+    if not path.exists() and not create:
+        raise NoSuchFile(database=displayed_url(url), path=path)
+    if path.is_dir():
+        raise NotADatabase(database=displayed_url(url), path=path)
+    mode = "rwc" if create else "rw" if writable else "ro"
+    timeout = 1 if writable else 10  # seconds in one attempt; who writes tries again and again
+    address = f"{path.resolve().as_uri()}?mode={mode}{_immutable(path) if mode == 'ro' else ''}"
+    # A creator instead of SQLAlchemy's own handling of file: URLs, which needs the path written in two ways.
+    return create_engine(
+        url,
+        creator=lambda: sqlite3.connect(
+            address, uri=True, isolation_level=None, timeout=timeout, check_same_thread=False
+        ),
+        poolclass=NullPool,
+        isolation_level="AUTOCOMMIT",
+        hide_parameters=True,
+    )
+
+
+def _immutable(path: Path) -> str:
+    """What lets a WAL file be read in a folder that may not be written: nobody is writing there."""
+    unused = not path.with_name(f"{path.name}-wal").exists()
+    return "&immutable=1" if unused and not os.access(path.resolve().parent, os.W_OK) else ""
+
+
+def refuse_unwritable(url: URL) -> None:
+    """Refuse to change a SQLite file that cannot be written, or whose folder cannot: a journal is written there.
+
+    Raises:
+        ReadOnlyServer
+    """
+    if url.get_backend_name() != "sqlite" or in_memory(url):
+        return
+    path = Path(url.database or "").resolve()
+    for place in (path, path.parent):
+        if place.exists() and not os.access(place, os.W_OK):
+            what = "its folder" if place == path.parent else "the file"
+            advice = f"Give this user the right to write {place}; SQLite writes a journal beside the file."
+            raise ReadOnlyServer(database=displayed_url(url), problem=f"{what} may not be written", advice=advice)
