@@ -14,7 +14,7 @@ import msgspec
 
 from storage_admin.catalog import Catalog, load_catalog
 from storage_admin.cli import cli
-from storage_admin.cli.documents import DOCUMENTS
+from storage_admin.cli.schemas import DOCUMENTS
 from storage_admin.dialects import DIALECTS
 
 DOCS = Path(__file__).parent

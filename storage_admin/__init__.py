@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from storage_admin.admin import StorageAdmin
     from storage_admin.catalog import Catalog, load_catalog
     from storage_admin.changes import Plan, Status
+    from storage_admin.doctor import Diagnosis, Finding
     from storage_admin.errors import SchemaOutdated, SessionOwnedByAnother, StorageAdminError, UpgradeFailed
     from storage_admin.history import Revision
     from storage_admin.integrations.agno import upgrade_schema
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Catalog",
     "DatabaseInfo",
+    "Diagnosis",
+    "Finding",
     "Outcome",
     "Patience",
     "Plan",
@@ -47,6 +50,7 @@ _HOMES = {
     "admin": ("StorageAdmin",),
     "catalog": ("Catalog", "load_catalog"),
     "changes": ("Plan", "Status"),
+    "doctor": ("Diagnosis", "Finding"),
     "errors": ("SchemaOutdated", "SessionOwnedByAnother", "StorageAdminError", "UpgradeFailed"),
     "history": ("Revision",),
     "integrations.agno": ("upgrade_schema",),

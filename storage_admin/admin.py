@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Engine, exc
 
@@ -24,6 +24,7 @@ from storage_admin.database import (
 )
 from storage_admin.discovery import Finder, check_schema
 from storage_admin.errors import (
+    DatabaseError,
     NoSchemas,
     QueryFailed,
     RoleNeedsURL,
@@ -37,6 +38,7 @@ from storage_admin.messages import displayed_url, driver_message
 from storage_admin.naming import TableRef, parse_table
 from storage_admin.reports import DatabaseInfo, Outcome, Survey, UpgradeReport
 from storage_admin.version import __version__
+from storage_admin.waiting import wait_until_current
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from storage_admin.access import Server
     from storage_admin.catalog import Catalog
     from storage_admin.changes import Plan
+    from storage_admin.doctor import Diagnosis
     from storage_admin.history import Revision
 
 
@@ -94,9 +97,14 @@ class StorageAdmin:
         """
         return self._survey(tables, details=True)
 
-    def plan(self, tables: Iterable[str | TableRef] | None = None, *, to: int | None = None) -> Survey:
-        """Plan the way of the named tables, or of all, to a version (the head without one). Raises as `inspect`."""
-        return self._survey(tables, to=to)
+    def plan(
+        self, tables: Iterable[str | TableRef] | None = None, *, to: int | None = None, only_indexes: bool = False
+    ) -> Survey:
+        """Plan the way of the named tables, or of all, to a version (the head without one). Raises as `inspect`.
+
+        With ``only_indexes`` the changes are those that `repair` would make.
+        """
+        return self._survey(tables, to=to, only_indexes=only_indexes)
 
     def check(self, tables: Iterable[str | TableRef] | None = None) -> Survey:
         """Compare the named tables, or all, with the head; on PostgreSQL two queries at most. Raises as `inspect`."""
@@ -124,23 +132,73 @@ class StorageAdmin:
             UpgradeFailed: at least one table could not be upgraded; ``report`` says what became of each.
             ReadOnlyServer: a standby, or a session that may only read. And as `inspect`.
         """
+        return self._work(tables, patience or Patience(), jobs=jobs, progress=progress, to=to, index_limit=index_limit)
+
+    def repair(
+        self,
+        tables: Iterable[str | TableRef] | None = None,
+        *,
+        patience: Patience | None = None,
+        jobs: int = 1,
+        progress: Callable[[Outcome, int, int], None] | None = None,
+    ) -> UpgradeReport:
+        """Build the missing indexes of the named tables, or of all, and rebuild invalid ones. Nothing else is changed.
+
+        An index on a column that is missing is left, with all other changes, in ``plan.beyond_repair``. The arguments
+        are those of `upgrade`, and so are the ways in which it fails; no table is ever created.
+
+        Raises:
+            UpgradeFailed, ReadOnlyServer. And as `inspect`.
+        """
+        return self._work(tables, patience or Patience(), jobs=jobs, progress=progress, only_indexes=True)
+
+    def wait(
+        self,
+        tables: Iterable[str | TableRef] | None = None,
+        *,
+        timeout: float = 60.0,
+        interval: float = 1.0,
+        fail_fast: bool = False,
+        told: Callable[[str], None] | None = None,
+    ) -> Survey:
+        """Wait until the named tables, or all, are current; the database need not be there yet. Changes nothing.
+
+        A look each ``interval`` seconds or so, on a connection of its own, until ``timeout`` seconds are over. ``told``
+        gets what is waited for, when that changes. ``fail_fast`` gives up at once on a table that no upgrade mends.
+
+        Raises:
+            NotCurrent: the time is over. CannotConnect, QueryFailed, NoSuchFile: and nothing could be read to the end.
+            NotATable, NotASessionTable, AmbiguousTable, KindNeeded: at once.
+        """
         refs = self._refs(tables)
-        engine = self._open(writable=True)
-        with connected(engine) as connection:
-            finder = self._finder(engine, connection, index_limit)
-            plans, notes = finder.survey(refs, to=to)
-            server = self._server(finder, plans)
-            work = _Work(engine, finder, patience or Patience(), server, owns_engine=self._engine is None)
-            pending = finder.parents_first(plan for plan in plans if plan.status is not Status.CURRENT)
-            related = any(facts.parents for facts in finder.facts.values())
-            jobs = jobs if finder.dialect.writes_in_parallel and not related else 1
-            done = batch.run(pending, work.line, jobs, progress)
-            outcomes = tuple(done.get(plan.table) or Outcome(plan) for plan in plans)
-            info = self._info(engine, connection)
-        report = UpgradeReport(info, self.catalog.head, outcomes, (*notes, *work.notes()))
-        if report.failures:
-            raise UpgradeFailed(report.failures, report)
-        return report
+        return wait_until_current(
+            lambda: self._survey(refs, measure=False),
+            database=displayed_url(self._url),
+            timeout=timeout,
+            interval=interval,
+            fail_fast=fail_fast,
+            told=told,
+        )
+
+    def doctor(self, *, long: float = 60.0) -> Diagnosis:
+        """Look at whatever is wrong, or would be in the way of an upgrade, with what to do about it. Changes nothing.
+
+        A transaction or a lock that is older than ``long`` seconds is worth a word. A database that cannot be reached
+        is a finding too.
+
+        Raises:
+            UsageError: the driver is missing, or the schema is one where there are none.
+        """
+        from storage_admin import doctor
+
+        shown = displayed_url(self._url)
+        try:
+            engine = self._open()
+            with connected(engine) as connection:
+                finder = self._finder(engine, connection, measure=False)
+                return doctor.examine(finder, self._url, self._info(engine, connection), long=long)
+        except DatabaseError as error:
+            return doctor.unreachable(error, self._url, shown)
 
     def history(self, table: str | TableRef | None = None) -> tuple[Revision, ...]:
         """The recorded upgrades of one table, or of all, oldest first. Empty where nothing was ever recorded.
@@ -164,14 +222,50 @@ class StorageAdmin:
     # --- inside --------------------------------------------------------------------------------------------
 
     def _survey(
-        self, tables: Iterable[str | TableRef] | None, *, to: int | None = None, details: bool = False
+        self,
+        tables: Iterable[str | TableRef] | None,
+        *,
+        to: int | None = None,
+        details: bool = False,
+        **options: bool,
     ) -> Survey:
         refs = self._refs(tables)
         engine = self._open()
         with connected(engine) as connection:
-            finder = self._finder(engine, connection)
+            finder = self._finder(engine, connection, **options)
             plans, notes = finder.survey(refs, to=to, details=details)
             return Survey(self._info(engine, connection), self.catalog.head, plans, notes)
+
+    def _work(
+        self,
+        tables: Iterable[str | TableRef] | None,
+        patience: Patience,
+        *,
+        jobs: int,
+        progress: Callable[[Outcome, int, int], None] | None,
+        to: int | None = None,
+        index_limit: int | None = None,
+        only_indexes: bool = False,
+    ) -> UpgradeReport:
+        refs = self._refs(tables)
+        engine = self._open(writable=True)
+        with connected(engine) as connection:
+            finder = self._finder(engine, connection, index_limit=index_limit, only_indexes=only_indexes)
+            plans, notes = finder.survey(refs, to=to)
+            server = self._server(finder, plans)
+            work = _Work(engine, finder, patience, server, owns_engine=self._engine is None)
+            wanted = [plan for plan in plans if plan.status is not Status.CURRENT]
+            if only_indexes:
+                wanted = [plan for plan in wanted if plan.changes or plan.deferred or plan.status is Status.AHEAD]
+            related = any(facts.parents for facts in finder.facts.values())
+            jobs = jobs if finder.dialect.writes_in_parallel and not related else 1
+            done = batch.run(finder.parents_first(wanted), work.line, jobs, progress)
+            outcomes = tuple(done.get(plan.table) or Outcome(plan) for plan in plans)
+            info = self._info(engine, connection)
+        report = UpgradeReport(info, self.catalog.head, outcomes, (*notes, *work.notes()))
+        if report.failures:
+            raise UpgradeFailed(report.failures, report)
+        return report
 
     def _refs(self, tables: Iterable[str | TableRef] | None) -> tuple[TableRef, ...] | None:
         if tables is None:
@@ -187,12 +281,12 @@ class StorageAdmin:
             return self._engine
         return make_engine(self._url, writable=writable, create=self._create and writable, role=self._role)
 
-    def _finder(self, engine: Engine, connection: Connection, index_limit: int | None = None) -> Finder:
+    def _finder(self, engine: Engine, connection: Connection, **options: Any) -> Finder:
         dialect = dialect_of(engine)
         if self.schema not in (None, "main") and not dialect.has_schemas:
             raise NoSchemas(title=dialect.title, schema=self.schema)
         shown = displayed_url(self._url)
-        return Finder(connection, dialect, self.catalog, self.schema, shown, index_limit=index_limit)
+        return Finder(connection, dialect, self.catalog, self.schema, shown, **options)
 
     def _info(self, engine: Engine, connection: Connection) -> DatabaseInfo:
         version = ".".join(str(part) for part in connection.dialect.server_version_info or ())
@@ -269,4 +363,4 @@ class _Work:
         left = None
         if applied.plan.deferred and finder.index_limit is None:
             left = access.large_partitioned(applied.plan, finder.facts[plan.table], dialect)
-        return Outcome(applied.plan, applied.statements, applied.seconds, left)
+        return Outcome(applied.plan, applied.statements, applied.seconds, left, applied.version)

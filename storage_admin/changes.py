@@ -173,7 +173,7 @@ class Plan(msgspec.Struct, frozen=True):
     ``version`` is None for a table that is missing or fulfils no version; ``recorded`` is the version that the
     newest revision names, None where there is none. ``alternatives`` are kinds that the same shape could hold.
     ``live`` is None for a missing table. ``deferred`` are index builds that were asked to be left for later, on a table
-    that is large.
+    that is large. ``beyond_repair`` are changes that are not made where only indexes are: `repair` leaves them.
     """
 
     table: TableName
@@ -188,6 +188,7 @@ class Plan(msgspec.Struct, frozen=True):
     recorded: int | None = None
     live: LiveTable | None = None
     deferred: tuple[Change, ...] = ()
+    beyond_repair: tuple[Change, ...] = ()
 
     @property
     def runnable(self) -> bool:
@@ -209,6 +210,13 @@ class Plan(msgspec.Struct, frozen=True):
         """The changes that run in one transaction."""
         concurrent = self.concurrent
         return tuple(change for change in self.changes if change not in concurrent)
+
+    def only_builds(self) -> Plan:
+        """The same plan with nothing but the builds of indexes whose columns are all there."""
+        absent = {change.column.name for change in self.changes if isinstance(change, AddColumn)}
+        builds = tuple(build for build in self.builds if self.live is not None and not absent & {*build.index.columns})
+        others = tuple(change for change in self.changes if change not in builds)
+        return msgspec.structs.replace(self, changes=builds, beyond_repair=others)
 
     def without_builds(self) -> Plan:
         """The same plan, with its index builds left for later."""

@@ -46,6 +46,8 @@ class Finder:
     """One look at one database. ``shown`` is how its URL is named in messages.
 
     On a table of more than ``index_limit`` rows index builds are moved from the changes of a plan to what is deferred.
+    With ``only_indexes`` a plan has no other changes, and no table is created. ``measure`` asks for the size of a table
+    that has something pending, which waits for whoever holds it exclusively.
     """
 
     def __init__(
@@ -57,6 +59,8 @@ class Finder:
         shown: str,
         *,
         index_limit: int | None = None,
+        only_indexes: bool = False,
+        measure: bool = True,
     ) -> None:
         self.connection = connection
         self.dialect = dialect
@@ -64,6 +68,8 @@ class Finder:
         self.schema = schema
         self.shown = shown
         self.index_limit = index_limit
+        self.only_indexes = only_indexes
+        self.measure = measure
         self.notes: list[str] = []
         self.facts: dict[TableName, TableFacts] = {}
         self._large: dict[TableName, bool] = {}
@@ -71,6 +77,7 @@ class Finder:
     def twin(self, connection: Connection) -> Finder:
         """The same look on another connection, with what is known already."""
         twin = Finder(connection, self.dialect, self.catalog, self.schema, self.shown, index_limit=self.index_limit)
+        twin.only_indexes, twin.measure = self.only_indexes, self.measure
         twin.facts, twin._large = self.facts, self._large
         return twin
 
@@ -93,7 +100,8 @@ class Finder:
         chosen = self._discovered(found) if refs is None else self._named(refs, found)
         make = self._planner(recorded, to)
         plans = tuple(make(name, live, kinds, ()) for name, (live, kinds) in chosen.items())
-        return self._with_free_names(plans, make), self._all_notes(plans, details=details)
+        plans = self._with_free_names(plans, make)
+        return plans, self._all_notes(plans, details=details)
 
     def again(self, plan: Plan) -> Plan:
         """Look at the table of a plan once more, and plan its way to the same version.
@@ -258,8 +266,9 @@ class Finder:
 
     def _missing(self, ref: TableRef) -> TableName:
         name = self._new_name(ref)
-        if not ref.kinds:
-            raise NoSuchTable(database=self.shown, table=ref, kinds="KIND", suggestion=self._suggestion(ref))
+        if not ref.kinds or self.only_indexes:
+            table, kinds = msgspec.structs.replace(ref, kinds=()), ",".join(ref.kinds) or "KIND"
+            raise NoSuchTable(database=self.shown, table=table, kinds=kinds, suggestion=self._suggestion(ref))
         return name
 
     def _suggestion(self, ref: TableRef) -> str:
@@ -294,10 +303,14 @@ class Finder:
         taken = inspector.existing_names(self.connection, self.dialect, wanted) if wanted else frozenset()
         if taken:
             plans = tuple(make(p.table, p.live, p.kinds, taken) if p.changes else p for p in plans)
+        if self.only_indexes:
+            plans = tuple(plan.only_builds() if plan.changes else plan for plan in plans)
         self._learn(plan.table for plan in plans if plan.runnable and plan.live is not None)
         return tuple(map(self._with_builds_in_their_place, plans))
 
     def _learn(self, tables: Iterable[TableName]) -> None:
+        if not self.measure:
+            return
         # Asked once: between a first look and a second one the answer must not change.
         unknown = {table for table in tables if table not in self.facts}
         found = access.table_facts(self.connection, self.dialect, {table.name for table in unknown})
@@ -328,6 +341,9 @@ class Finder:
 
     def _all_notes(self, plans: Sequence[Plan], *, details: bool) -> tuple[str, ...]:
         self.notes += self._publication_notes(plans)
+        if beyond := [plan for plan in plans if plan.beyond_repair and plan.status is not Status.DRIFTED]:
+            pending = ", ".join(dict.fromkeys(str(change) for plan in beyond for change in plan.beyond_repair))
+            self.notes.append(f"{_some(beyond)}: left for `storage-admin upgrade`: {pending}")
         for plan in plans:
             if self._behind_its_record(plan):
                 self.notes.append(
@@ -347,15 +363,14 @@ class Finder:
         return tuple(self.notes)
 
     def _publication_notes(self, plans: Iterable[Plan]) -> Iterator[str]:
-        published: dict[str, list[str]] = {}
+        published: dict[str, list[Plan]] = {}
         for plan in plans:
             facts = self.facts.get(plan.table)
             if facts is not None and facts.publications and any(isinstance(c, AddColumn) for c in plan.changes):
-                published.setdefault(facts.publications, []).append(str(plan.table))
+                published.setdefault(facts.publications, []).append(plan)
         for publications, tables in published.items():
-            others = f" and {len(tables) - SHOWN} more" if len(tables) > SHOWN else ""
             yield (
-                f"{', '.join(tables[:SHOWN])}{others}: published by {publications}; upgrade the subscribers first, or "
+                f"{_some(tables)}: published by {publications}; upgrade the subscribers first, or "
                 "replication stops at the first row with a column that they lack"
             )
 
@@ -377,6 +392,11 @@ def check_schema(ref: TableRef, dialect: Dialect) -> None:
     if ref.schema not in (None, "main") and not dialect.has_schemas:
         problem = f"{dialect.title} has no schemas; a name with a dot is written '{quoted(str(ref))}'"
         raise BadTableName(text=str(ref), problem=problem)
+
+
+def _some(plans: Sequence[Plan]) -> str:
+    others = f" and {len(plans) - SHOWN} more" if len(plans) > SHOWN else ""
+    return ", ".join(str(plan.table) for plan in plans[:SHOWN]) + others
 
 
 def _near_miss(name: TableName, like: Resemblance) -> str:

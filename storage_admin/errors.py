@@ -164,6 +164,12 @@ class NoTablesFound(DatabaseError):
     """
 
 
+class NotCurrent(DatabaseError):
+    """{database} is not current, {when}: {waited}. To upgrade it: storage-admin upgrade"""
+
+    exit_code = 2  # or 3 where a table is drifted, 4 where one is ahead
+
+
 class NoSuchTable(DatabaseError):
     """There is no table {table} in {database}.{suggestion} To create it: storage-admin upgrade {table}={kinds}"""
 

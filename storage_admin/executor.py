@@ -51,12 +51,16 @@ RACED = "somebody else created the log at the same moment"
 
 
 class Applied(msgspec.Struct, frozen=True):
-    """What one upgrade did: the plan that was run, its statements, how long they took, whether they were recorded."""
+    """What one upgrade did: the plan that was run, its statements, how long they took, whether they were recorded.
+
+    ``version`` is what the table is at now: 0 where that is none, None where nothing was done.
+    """
 
     plan: Plan
     statements: tuple[str, ...] = ()
     seconds: float = 0.0
     not_recorded: str | None = None
+    version: int | None = None
 
 
 def apply(
@@ -133,6 +137,7 @@ class _Upgrade:
         self.revision: int | None = None  # the number of ours, once it is committed
         self.revision_sent: int | None = None
         self.not_recorded: str | None = None
+        self.version: int | None = None
         self.unlogged = False  # something was done outside a transaction that the log does not tell yet
 
     def run(self) -> Applied:
@@ -141,7 +146,7 @@ class _Upgrade:
         for _ in attempts(self.patience):
             try:
                 self._attempt()
-                return Applied(self.plan, self.statements, self.seconds, self.not_recorded)
+                return Applied(self.plan, self.statements, self.seconds, self.not_recorded, self.version)
             except Busy as busy:
                 waited, lost = str(busy), False
             except StatementFailed as error:
@@ -325,12 +330,13 @@ class _Upgrade:
     # --- the log -----------------------------------------------------------------------------------------------
 
     def _record(self, connection: Connection, after: Plan) -> None:
-        unfinished = after.changes or after.deferred
+        unfinished = after.changes or after.deferred or after.beyond_repair
+        self.version = version = after.version or 0 if unfinished else self.plan.target_version
         revision = history.Revision(
             table=self.table,
             kinds=self.plan.kinds,
             from_version=self.plan.version,
-            to_version=after.version or 0 if unfinished else self.plan.target_version,
+            to_version=version,
             baseline=self.plan.live is not None,
             statements=(*self.statements, *self.sent),
             duration_ms=round(self.seconds * 1000),

@@ -46,12 +46,17 @@ def find_tables(
         size=dialect.detail_size if details else "NULL",
         scope=dialect.scope.get(_scope(names, markers, schema), ""),
     )
-    parameters = {"schema": schema, "names": json.dumps(sorted(names)), "only": next(iter(names), None)}
-    parameters["markers"] = json.dumps(sorted(markers))
+    parameters = {"schema": schema, "names": _listed(names), "only": next(iter(names), None)}
+    parameters["markers"] = _listed(markers)
     parameters = {name: value for name, value in parameters.items() if f":{name}" in catalogue}
     found = [_table(*row) for row in ask(connection, catalogue, parameters)]
     tables = tuple(sorted(found, key=lambda live: (live.name.schema or "", live.name.name)))
     return _measured(connection, tables) if details and not dialect.estimates_rows else tables
+
+
+def _listed(names: Collection[str]) -> str:
+    # MySQL compares the texts of two JSON strings, so that an escape is not the character.
+    return json.dumps(sorted(names), ensure_ascii=False)
 
 
 def _scope(names: Collection[str], markers: Collection[str], schema: str | None) -> str:
@@ -132,7 +137,7 @@ def existing_names(connection: Connection, dialect: Dialect, names: Collection[s
     """
     if not dialect.relations_named:
         return frozenset()
-    rows = ask(connection, dialect.relations_named, {"names": json.dumps(sorted(names))})
+    rows = ask(connection, dialect.relations_named, {"names": _listed(names)})
     return frozenset(TableName(schema, name) for schema, name in rows)
 
 

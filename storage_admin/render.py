@@ -77,7 +77,7 @@ def render_changes(name: TableName, changes: Iterable[Change], dialect: Dialect)
     """The statements of some changes of a table, without terminators."""
     if not dialect.algorithms:
         return _one_by_one(name, changes, dialect)
-    quote = COMPILERS[dialect.name]().identifier_preparer.quote
+    quote = COMPILERS[dialect.name](paramstyle="named").identifier_preparer.quote
     return combined(name, changes, dialect, lambda some: _one_by_one(name, some, dialect), quote)
 
 
@@ -116,7 +116,7 @@ def script(plans: Iterable[Plan], dialect: Dialect, header: str) -> str:
 
 def grants(dialect: Dialect, table: TableName, *, role: str, owner: str | None, create: bool) -> tuple[str, ...]:
     """What gives a role the right to change a table: to be its owner, or, for its schema, to create in it."""
-    quote = COMPILERS[dialect.name]().identifier_preparer.quote
+    quote = COMPILERS[dialect.name](paramstyle="named").identifier_preparer.quote
     if dialect.grant:
         return (dialect.grant.format(schema=quote(table.schema or ""), role=role),)
     found = [f"GRANT {quote(owner)} TO {quote(role)}"] if owner is not None and owner != role else []

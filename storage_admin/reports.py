@@ -39,12 +39,25 @@ class Survey(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What `upgrade` did with one table. ``plan`` is what was pending; ``error`` says why it is pending still."""
+    """What `upgrade` did with one table. ``plan`` is what was pending; ``error`` says why it is pending still.
+
+    ``reached`` is the version that was recorded, 0 for none of them; None where nothing was done.
+    """
 
     plan: Plan
     statements: tuple[str, ...] = ()
     seconds: float = 0.0
     error: StorageAdminError | None = None
+    reached: int | None = None
+
+    @property
+    def version(self) -> int | None:
+        """The version that the table is at now; None where it fulfils none."""
+        if self.error is not None:
+            return self.plan.version
+        if self.reached is not None:
+            return self.reached or None
+        return self.plan.version if self.plan.beyond_repair or self.plan.deferred else self.plan.target_version
 
     @property
     def changed(self) -> bool:

@@ -100,7 +100,8 @@ class Database:
 def postgresql_proc() -> Iterator[Server]:
     """The server of this worker. One of ours, and no plugin's, since those know no PostgreSQL older than 14."""
     settings = ("log_line_prefix = '%d|'", "log_min_error_statement = panic", "max_locks_per_transaction = 256")
-    with Server(*settings) as server:
+    for_doctor = ("wal_level = logical", "max_prepared_transactions = 4")
+    with Server(*settings, *for_doctor) as server:
         yield server
 
 
@@ -146,7 +147,7 @@ def mariadb(mariadb_proc: MariaServer) -> Iterator[Database]:
     mariadb_proc.clear()
 
 
-@pytest.fixture(params=["postgres", "sqlite"])
+@pytest.fixture(params=["postgres", "sqlite", "mariadb"])
 def database(request: pytest.FixtureRequest) -> Database:
     fixture: Database = request.getfixturevalue(request.param)
     if fixture.dialect.has_schemas:

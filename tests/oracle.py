@@ -15,11 +15,25 @@ if TYPE_CHECKING:
     from storage_admin.catalog import Catalog
 
 STRINGS = (ColumnType.STRING, ColumnType.TEXT)
+
+
+def mysql_string() -> sa.String:
+    return sa.String(255)
+
+
 TYPES: dict[str, dict[ColumnType, Any]] = {
     "postgresql": {
         ColumnType.STRING: sa.String,
         ColumnType.TEXT: sa.Text,
         ColumnType.JSON: postgresql.JSONB,
+        ColumnType.EPOCH: sa.BigInteger,
+        ColumnType.INTEGER: sa.BigInteger,
+        ColumnType.BOOLEAN: sa.Boolean,
+    },
+    "mysql": {
+        ColumnType.STRING: mysql_string,
+        ColumnType.TEXT: sa.Text,
+        ColumnType.JSON: sa.JSON,
         ColumnType.EPOCH: sa.BigInteger,
         ColumnType.INTEGER: sa.BigInteger,
         ColumnType.BOOLEAN: sa.Boolean,
@@ -42,7 +56,7 @@ def differences(
 
     Two rules of ours are told to it: VARCHAR and TEXT are the same string, and an index counts by its columns.
     """
-    engine = sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    engine = sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://").replace("mysql:", "mysql+pymysql:"))
     with engine.connect() as connection:
         live = sa.inspect(connection)
         names = {tuple(i["column_names"]): i["name"] for i in live.get_indexes(name, schema=schema)}
@@ -69,6 +83,8 @@ def differences(
 
 def _column(column: Column, dialect: str, live: dict[str, Any]) -> sa.Column[Any]:
     kind = TYPES[dialect][column.type]()
+    if dialect == "mysql" and column.type is ColumnType.JSON and isinstance(live.get(column.name), sa.Text):
+        kind = live[column.name]  # MariaDB keeps JSON as LONGTEXT
     if column.type in STRINGS and isinstance(live.get(column.name), (sa.String, sa.Text)):
         kind = live[column.name]
     default = sa.text("(extract(epoch from now()))::bigint") if column.default and dialect == "postgresql" else None

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import click
 
-from storage_admin.cli import check, demo, history, inspect, plan, upgrade, versions
+from storage_admin.cli import check, demo, doctor, history, inspect, plan, repair, upgrade, versions, wait
 from storage_admin.cli.options import debug_option, debugging
 from storage_admin.errors import StorageAdminError
 from storage_admin.version import __version__
@@ -18,7 +18,7 @@ EXIT_CODES = """\b
 Exit codes:
   0   fine
   1   error
-  2   changes are pending (check)
+  2   changes are pending (check, wait)
   3   drift: a table differs in a way that only its owner can mend
   4   the database was upgraded by a newer release
   5   a lock could not be obtained in time
@@ -45,7 +45,7 @@ def cli(ctx: click.Context) -> None:
     ctx.color = colour_wanted()
 
 
-for module in (upgrade, plan, inspect, check, history, versions, demo):
+for module in (upgrade, plan, inspect, check, doctor, wait, repair, history, versions, demo):
     cli.add_command(module.command)
 
 

@@ -213,14 +213,6 @@ class VersionsDocument(Document):
     versions: list[VersionRow]
 
 
-DOCUMENTS: dict[str, type[Document]] = {
-    "survey": SurveyDocument,
-    "upgrade": UpgradeDocument,
-    "history": HistoryDocument,
-    "versions": VersionsDocument,
-}
-
-
 # --- from values -------------------------------------------------------------------------------------------
 
 
@@ -332,7 +324,7 @@ def _upgraded(outcome: Outcome) -> UpgradedTable:
         kinds=list(plan.kinds),
         result=result_of(outcome),
         from_version=plan.version,
-        to_version=plan.target_version,
+        to_version=plan.target_version if outcome.error else outcome.version or 0,
         statements=list(outcome.statements),
         seconds=round(outcome.seconds, 6),
         error=str(outcome.error) if outcome.error else None,

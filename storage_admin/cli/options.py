@@ -52,6 +52,31 @@ tables_argument = click.argument("tables", nargs=-1, metavar="[TABLE]...")
 role_option = click.option(
     "--role", metavar="NAME", help="SET ROLE first: act as the owner of the tables, whose member you are (PostgreSQL)."
 )
+lock_timeout_option = click.option(
+    "--lock-timeout",
+    type=click.IntRange(min=1),
+    default=200,
+    show_default=True,
+    metavar="MS",
+    help="How long one attempt may hold others up, in milliseconds.",
+)
+wait_option = click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=60,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to go on trying while a table is in use.",
+)
+jobs_option = click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="How many tables to work on at a time, each on a connection of its own.",
+)
 to_option = click.option("--to", type=int, metavar="N", help="The version to go to; the newest without it.")
 
 

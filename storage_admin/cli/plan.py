@@ -74,7 +74,8 @@ def show(admin: StorageAdmin, survey: Survey, *, output: str) -> None:
             if plan.runnable:
                 click.echo(
                     f"{click.style(str(plan.table), bold=True)} ({', '.join(plan.kinds)}): "
-                    f"version {out.version_text(plan, admin.catalog)} -> {plan.target_version}"
+                    f"version {out.version_text(plan, admin.catalog)}"
+                    + ("" if plan.beyond_repair else f" -> {plan.target_version}")
                 )
                 click.echo("".join(f"  {line}\n" for s in render(plan, dialect) for line in f"{s};".splitlines()))
     else:

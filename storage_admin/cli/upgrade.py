@@ -8,11 +8,14 @@ import click
 
 from storage_admin.cli.options import (
     database_options,
+    jobs_option,
+    lock_timeout_option,
     open_admin,
     output_option,
     role_option,
     tables_argument,
     to_option,
+    wait_option,
 )
 
 if TYPE_CHECKING:
@@ -24,31 +27,9 @@ if TYPE_CHECKING:
 @database_options
 @to_option
 @click.option("--dry-run", is_flag=True, help="Show what would be done, like plan, and change nothing.")
-@click.option(
-    "--lock-timeout",
-    type=click.IntRange(min=1),
-    default=200,
-    show_default=True,
-    metavar="MS",
-    help="How long one attempt may hold others up, in milliseconds.",
-)
-@click.option(
-    "--wait",
-    type=click.FloatRange(min=0),
-    default=60,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to go on trying while a table is in use.",
-)
-@click.option(
-    "-j",
-    "--jobs",
-    type=click.IntRange(1, 64),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="How many tables to work on at a time, each on a connection of its own.",
-)
+@lock_timeout_option
+@wait_option
+@jobs_option
 @role_option
 @click.option("--allow-copy", is_flag=True, help="Let MySQL copy a table where it must; its writers wait meanwhile.")
 @output_option
@@ -103,7 +84,7 @@ def show(report: UpgradeReport, output: str) -> None:
                 str(o.plan.table),
                 ", ".join(o.plan.kinds),
                 out.status_text(result_of(o)),
-                out.steps_text(o.plan.version, o.plan.version if o.error else o.plan.target_version),
+                out.steps_text(o.plan.version, o.version),
                 "" if o.error else out.changes_text(o.plan.changes),
                 "" if o.error else f"{o.seconds * 1000:.0f} ms",
             )

@@ -8,7 +8,7 @@ from storage_admin.schema import ColumnType
 # The same rows as on PostgreSQL. Grouped and joined, since a correlated subquery would read information_schema anew for
 # each table; {scope} is a comparison with a constant wherever one table or schema is meant, which a server finds by its
 # name. MySQL cuts what GROUP_CONCAT gives at 1,024 characters, unless it is told otherwise. MariaDB writes NULL as the
-# default of a column that has none.
+# default of a column that has none, and makes an index of the first characters of a long text.
 CATALOGUE = """
 SELECT /*+ SET_VAR(group_concat_max_len = 1000000) */
        t.TABLE_SCHEMA, t.TABLE_NAME, CASE WHEN t.TABLE_TYPE LIKE '%%VIEW' THEN 'view' ELSE 'table' END,
@@ -30,7 +30,7 @@ SELECT /*+ SET_VAR(group_concat_max_len = 1000000) */
                FROM (SELECT s.TABLE_SCHEMA, s.TABLE_NAME, s.INDEX_NAME,
                             GROUP_CONCAT(k.ORDINAL_POSITION ORDER BY s.SEQ_IN_INDEX) AS numbers,
                             IF(MAX(s.NON_UNIQUE) = 0, 'true', 'false') AS is_unique,
-                            IF(MAX(s.SUB_PART) IS NULL AND MIN(s.INDEX_TYPE) = 'BTREE'
+                            IF(MIN(COALESCE(s.SUB_PART, 255)) >= 64 AND MIN(s.INDEX_TYPE) = 'BTREE'
                                AND COUNT(s.COLUMN_NAME) = COUNT(*), 'true', 'false') AS plain
                        FROM (SELECT * FROM information_schema.STATISTICS WHERE {scope}) s
                        LEFT JOIN (SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, ORDINAL_POSITION

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from storage_admin.catalog import load_catalog
+from storage_admin.schema import ColumnType
 from tests.cli.conftest import Result
 from tests.conftest import Database
 
@@ -52,7 +53,8 @@ def test_inspect_json_is_as_the_contract_shows_it(call: Call, old: Database) -> 
     [table] = document["tables"]
     assert (table["name"], table["kinds"], table["status"]) == ("sessions", ["agent"], "outdated")
     assert (table["version"], table["released"], table["target_version"]) == (4, "agno 0.0.2", HEAD)
-    assert {"change": "add_column", "column": "team_session_id", "type": "VARCHAR"} in table["changes"]
+    string = old.dialect.types[ColumnType.STRING].sql
+    assert {"change": "add_column", "column": "team_session_id", "type": string} in table["changes"]
     prefix = "ix_ai_sessions" if old.dialect.has_schemas else "ix_sessions"
     index = {"change": "create_index", "columns": ["team_session_id"], "name": f"{prefix}_team_session_id"}
     assert index in table["changes"]
@@ -80,7 +82,7 @@ def test_plan_sql_is_pure_and_empty_when_nothing_is_to_be_done(call: Call, old: 
     script = call("plan", "--sql", "--db-url", old.url)
     lines = [line for line in script.out.splitlines() if line]
     assert all(line.startswith("--") or line.endswith(";") for line in lines)
-    assert lines[-1] == "COMMIT;"
+    assert lines[-1] == "COMMIT;" or not old.dialect.begin
     old.admin().upgrade()
     assert call("plan", "--sql", "--db-url", old.url).out == ""
 

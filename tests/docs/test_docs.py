@@ -63,3 +63,18 @@ def test_the_wheel_brings_the_versions_and_the_marker_for_type_checkers(tmp_path
     wanted = {f"storage_admin/versions/{file.name}" for file in (ROOT / "versions").iterdir()}
     assert wanted | {"storage_admin/py.typed"} <= names
     assert not {name for name in names if name.startswith(("tests/", "docs/", "versions/"))}
+
+
+def test_each_rule_of_the_doctor_has_a_section_and_each_finding_is_of_a_rule() -> None:
+    import ast
+
+    from storage_admin.doctor import RULES
+
+    page = (ROOT / "docs" / "troubleshooting.md").read_text()
+    assert re.findall(r"^### (\S+)$", page, flags=re.MULTILINE) == list(RULES)
+    used = set()
+    for module in (ROOT / "storage_admin" / "doctor").glob("*.py"):
+        for node in ast.walk(ast.parse(module.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("Finding", "Check"):
+                used.add(ast.unparse(node.args[0]).strip("'"))
+    assert used - {"check.rule"} == set(RULES)

@@ -17,7 +17,21 @@ def old_agents(database: Database, name: str = "sessions", version: int = 4) -> 
     return database.table(name)
 
 
+def drop_index(database: Database, name: str, table: str) -> None:
+    """Drop an index that a release named ``ix_ai_...``, or ``ix_...`` where there are no schemas."""
+    index = f"ix_ai_{name}" if database.dialect.has_schemas else f"ix_{name}"
+    if database.dialect.name == "mysql":
+        database.run(f"DROP INDEX {index} ON {table}")
+    else:
+        database.run(f"DROP INDEX {'ai.' if database.dialect.has_schemas else ''}{index}")
+
+
 def definition(database: Database) -> list[tuple[Any, ...]]:
+    if database.dialect.name == "mysql":
+        return database.run(
+            "SELECT table_schema, table_name, column_name, column_type FROM information_schema.columns "
+            "WHERE table_schema NOT IN ('mysql', 'information_schema', 'performance_schema', 'sys') ORDER BY 1, 2, 3"
+        )
     if database.dialect.has_schemas:
         return database.run(
             "SELECT attrelid::regclass::text, attname, atttypid FROM pg_attribute JOIN pg_class c ON c.oid = attrelid "

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import make_url
 
 from storage_admin import Status
 from storage_admin.render import script
@@ -26,14 +27,15 @@ if TYPE_CHECKING:
 SHAPES = [*released_shapes(), *evolved_shapes()]
 
 # The first tables of workflow_v2 look exactly like those of workflow, so their kind has to be named.
-AMBIGUOUS = {"PG-V1": "workflow_v2", "PG-Vu1": "workflow_v2"}
+AMBIGUOUS = dict.fromkeys(("PG-V1", "PG-Vu1", "MY-V1", "MY-Vu1"), "workflow_v2")
 
 every_shape = pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.id)
 
 
 @pytest.fixture
 def database(shape: Shape, request: pytest.FixtureRequest) -> Database:
-    found: Database = request.getfixturevalue({"postgresql": "postgres", "sqlite": "sqlite"}[shape.dialect])
+    fixtures = {"postgresql": "postgres", "sqlite": "sqlite", "mysql": "mariadb"}
+    found: Database = request.getfixturevalue(fixtures[shape.dialect])
     if found.dialect.has_schemas:
         found.run("CREATE SCHEMA ai")
     found.run(shape.ddl)
@@ -49,8 +51,12 @@ def fill(database: Database, shape: Shape) -> None:
 
 
 def stored(database: Database, shape: Shape) -> list[tuple[Any, ...]]:
-    as_bytes = "{}::text" if database.dialect.has_schemas else "typeof({0}) || hex(CAST({0} AS BLOB))"
-    columns = ", ".join(as_bytes.format(name) for name, _ in shape.columns)
+    as_bytes = {
+        "postgresql": "{}::text",
+        "sqlite": "typeof({0}) || hex(CAST({0} AS BLOB))",
+        "mysql": "HEX({})",
+    }
+    columns = ", ".join(as_bytes[database.dialect.name].format(name) for name, _ in shape.columns)
     return database.run(f"SELECT {columns} FROM {database.table(shape.name)} ORDER BY session_id")
 
 
@@ -104,7 +110,10 @@ def test_the_script_of_plan_sql_gives_the_same_table(shape: Shape, database: Dat
 
 
 def feed(database: Database, sql: str) -> None:
-    if database.dialect.has_schemas:
+    if database.dialect.name == "mysql":
+        url = make_url(database.url)
+        command = ["mariadb", "--no-defaults", f"-h{url.host}", f"-P{url.port}", f"-u{url.username}", str(url.database)]
+    elif database.dialect.has_schemas:
         command = [psql(), "-X", "-q", "-v", "ON_ERROR_STOP=1", database.dsn]
     elif shutil.which("sqlite3"):
         command = ["sqlite3", "-bail", database.dsn]
@@ -118,6 +127,8 @@ def feed(database: Database, sql: str) -> None:
 def description(database: Database, shape: Shape) -> list[tuple[Any, ...]]:
     if not database.dialect.has_schemas:
         return database.run("SELECT type, name, sql FROM sqlite_master WHERE tbl_name = ? ORDER BY 1, 2", (shape.name,))
+    if database.dialect.name == "mysql":
+        return database.run(f"SHOW CREATE TABLE {database.table(shape.name)}")
     columns = database.run(
         "SELECT column_name, data_type, is_nullable, column_default FROM information_schema.columns "
         "WHERE table_schema = 'ai' AND table_name = %s ORDER BY ordinal_position",
@@ -133,6 +144,14 @@ def test_a_second_upgrade_writes_nothing(shape: Shape, database: Database, postg
         before = hashlib.sha256(Path(database.dsn).read_bytes()).digest()
         database.admin().upgrade(argument(database, shape))
         assert hashlib.sha256(Path(database.dsn).read_bytes()).digest() == before
+        return
+    if database.dialect.name == "mysql":
+        database.run("SET GLOBAL log_output = 'TABLE'; SET GLOBAL general_log = 1; TRUNCATE mysql.general_log")
+        database.admin().upgrade(argument(database, shape))
+        database.run("SET GLOBAL general_log = 0")
+        said = database.run("SELECT argument FROM mysql.general_log WHERE command_type = 'Query'")
+        words = {text.split(maxsplit=1)[0].upper() for (text,) in said} - {"TRUNCATE"}
+        assert words <= {"SELECT", "SHOW", "SET", "COMMIT", "ROLLBACK"}
         return
     name = database.dsn.rpartition("dbname=")[2]
     database.run(f"ALTER DATABASE {name} SET log_statement = 'all'")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
-import sqlalchemy as sa
 
 from storage_admin import Status, UpgradeFailed
 from storage_admin.catalog import Catalog
@@ -25,7 +24,7 @@ from storage_admin.executor import apply
 from storage_admin.history import REVISIONS
 from storage_admin.locking import Patience
 from tests.conftest import Database
-from tests.integration.tables import definition, old_agents
+from tests.integration.tables import definition, drop_index, old_agents
 from tests.shapes import released_shapes
 
 ASSISTANTS = {shape.dialect: shape for shape in released_shapes(assistants=True)}
@@ -35,6 +34,11 @@ DRIFTED = {
         "CREATE TABLE ai.sessions (session_id VARCHAR NOT NULL, agent_id VARCHAR, user_id VARCHAR, memory JSONB, "
         "agent_data JSONB, session_data JSONB, extra_data JSONB, created_at INTEGER, updated_at BIGINT, "
         "tenant TEXT NOT NULL)"
+    ),
+    "mysql": (
+        "CREATE TABLE ai.sessions (session_id VARCHAR(255) NOT NULL, agent_id VARCHAR(255), user_id VARCHAR(255), "
+        "memory JSON, agent_data JSON, session_data JSON, extra_data JSON, created_at INTEGER, updated_at BIGINT, "
+        "tenant VARCHAR(9) NOT NULL)"
     ),
     "sqlite": (
         "CREATE TABLE sessions (session_id VARCHAR NOT NULL, agent_id VARCHAR, user_id VARCHAR, memory JSON, "
@@ -121,12 +125,16 @@ def test_a_partitioned_table_is_upgraded_with_its_partitions(postgres: Database)
 
 def test_somebody_elses_table_is_not_turned_into_ours_even_when_named(database: Database) -> None:
     name = database.table("web_sessions")
-    database.run(f"CREATE TABLE {name} (session_id VARCHAR PRIMARY KEY, data TEXT)")
+    database.run(f"CREATE TABLE {name} (session_id VARCHAR(255) PRIMARY KEY, data TEXT)")
     with pytest.raises(NotASessionTable, match="is not a session table: to hold"):
         database.admin().upgrade([f"{name}=agent"])
 
 
-def test_the_tables_of_phidatas_assistants_are_not_ours(database: Database) -> None:
+@pytest.mark.parametrize("backend", ["postgres", "sqlite"])  # no release made one on MySQL
+def test_the_tables_of_phidatas_assistants_are_not_ours(backend: str, request: pytest.FixtureRequest) -> None:
+    database: Database = request.getfixturevalue(backend)
+    if database.dialect.has_schemas:
+        database.run("CREATE SCHEMA ai")
     database.run(ASSISTANTS[database.dialect.name].ddl)
     with pytest.raises(NoTablesFound):
         database.admin().inspect()
@@ -134,7 +142,7 @@ def test_the_tables_of_phidatas_assistants_are_not_ours(database: Database) -> N
 
 def test_a_column_that_was_dropped_by_hand_is_noticed_and_mended_when_the_kind_is_named(database: Database) -> None:
     name = old_agents(database, version=10)
-    database.run(f"DROP INDEX {'ai.ix_ai' if database.dialect.has_schemas else 'ix'}_sessions_user_id")
+    drop_index(database, "sessions_user_id", name)
     database.run(f"ALTER TABLE {name} DROP COLUMN user_id")
     with pytest.raises(NoTablesFound, match=f"looks like a table for agent, but has no column user_id.*{name}=agent"):
         database.admin().check()
@@ -184,7 +192,7 @@ def test_a_kind_is_added_to_a_table_that_was_recorded_before_the_kind_was_there(
 
 def test_drift_that_appears_after_the_first_look_is_refused_inside_the_lock(database: Database) -> None:
     name = old_agents(database)
-    engine = sa.create_engine(database.url.replace("postgresql:", "postgresql+psycopg:"))
+    engine = database.engine()
     with connected(engine) as connection:
         finder = Finder(connection, dialect_of(engine), database.admin().catalog, None, "test")
         [plan], _ = finder.survey(None)
@@ -193,4 +201,3 @@ def test_drift_that_appears_after_the_first_look_is_refused_inside_the_lock(data
         again = partial(finder.again, plan)
         with pytest.raises(SchemaDrifted, match="the primary key"):
             apply(connection, finder.dialect, plan, again, Patience(), "test", partial(connected, engine))
-    engine.dispose()

@@ -1,0 +1,82 @@
+"""storage-admin doctor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from storage_admin.cli.options import database_options, known_secrets, open_admin, output_option, role_option
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from storage_admin.doctor import Diagnosis, Finding
+
+EXIT_CODES = """\b
+Exit codes:
+  0   no problem; warnings and notes may be there
+  1   a problem: an upgrade would fail, or the application already does
+"""
+COLOURS = {"ok": "green", "note": "blue", "warning": "yellow", "problem": "red"}
+WIDTH = 8
+
+
+@click.command("doctor", epilog=EXIT_CODES)
+@database_options
+@click.option(
+    "--long",
+    type=click.FloatRange(min=0),
+    default=60,
+    show_default=True,
+    metavar="SECONDS",
+    help="From which age on a transaction or a lock is worth a word.",
+)
+@role_option
+@output_option
+def command(db_url: str | None, schema: str | None, long: float, role: str | None, output: str) -> int:
+    """Look for whatever is wrong, or would be in the way of an upgrade, and say what to do about it.
+
+    It looks at the connection, the rights of the role, locks and timeouts, indexes, replication and settings, or at the
+    file. It changes nothing, waits for nobody, and shows nothing of what the sessions hold.
+    docs/troubleshooting.md has a section for each rule.
+    """
+    from storage_admin.cli import output as out
+    from storage_admin.doctor import Level
+    from storage_admin.messages import redact
+
+    diagnosis = open_admin(db_url, schema, role).doctor(long=long)
+
+    def redacted(text: str) -> str:
+        return redact(text, known_secrets())
+
+    if output == "table":
+        show(diagnosis, redacted)
+    else:
+        from storage_admin.cli.diagnosis import diagnosis_document
+
+        out.emit(diagnosis_document(diagnosis, redacted), output)
+    return 1 if diagnosis.level is Level.PROBLEM else 0
+
+
+def show(diagnosis: Diagnosis, redacted: Callable[[str], str]) -> None:
+    """Print a diagnosis for people, the gravest first."""
+    from storage_admin.cli.output import count_text, say
+    from storage_admin.doctor import Level
+
+    info = diagnosis.database
+    say(f"{info.dialect} {info.server_version} at {info.url}\n".replace("  ", " "))
+    counts = []
+    for level in (Level.PROBLEM, Level.WARNING, Level.NOTE, Level.OK):
+        findings = [finding for finding in diagnosis.findings if finding.level is level]
+        counts += [f"{len(findings)} {level.value}" if level is Level.OK else count_text(len(findings), level.value)]
+        for finding in findings:
+            _show(finding, redacted)
+    say(f"\n{', '.join(counts)}. docs/troubleshooting.md has a section for each rule.")
+
+
+def _show(finding: Finding, redacted: Callable[[str], str]) -> None:
+    level = finding.level.value
+    click.echo(f"{click.style(level.ljust(WIDTH), fg=COLOURS[level])} {finding.rule}: {redacted(finding.seen)}")
+    if finding.advice:
+        click.echo(f"{'':{WIDTH}} -> {redacted(finding.advice)}")

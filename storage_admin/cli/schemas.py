@@ -1,0 +1,14 @@
+"""Every document that a command prints, under the name of its JSON Schema in docs/json."""
+
+from __future__ import annotations
+
+from storage_admin.cli.diagnosis import DiagnosisDocument
+from storage_admin.cli.documents import Document, HistoryDocument, SurveyDocument, UpgradeDocument, VersionsDocument
+
+DOCUMENTS: dict[str, type[Document]] = {
+    "doctor": DiagnosisDocument,
+    "history": HistoryDocument,
+    "survey": SurveyDocument,
+    "upgrade": UpgradeDocument,
+    "versions": VersionsDocument,
+}

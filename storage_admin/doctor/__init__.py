@@ -1,0 +1,11 @@
+"""What is wrong with a database, or will be in the way of an upgrade, as findings. Reads, waits for nobody.
+
+One module per database says what is looked at there; a new one is a row in ``MODULES``.
+"""
+
+from __future__ import annotations
+
+from storage_admin.doctor.examination import examine, unreachable
+from storage_admin.doctor.findings import RULES, Diagnosis, Finding, Level
+
+__all__ = ["RULES", "Diagnosis", "Finding", "Level", "examine", "unreachable"]

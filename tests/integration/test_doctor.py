@@ -1,0 +1,426 @@
+"""What `doctor` sees, on a real PostgreSQL: each rule with what provokes it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from storage_admin import Finding, StorageAdmin
+from storage_admin.catalog import Catalog
+from storage_admin.doctor import Level
+from tests.conftest import Database
+from tests.integration.tables import definition, logged_statements, old_agents
+from tests.integration.test_large_tables import BUILD, INDEX, large_agents, leave_invalid, old_snapshot
+
+
+def found(database: Database, rule: str, *, url: str | None = None, long: float = 0.0) -> list[Finding]:
+    """The findings of a rule that are worth a word."""
+    diagnosis = StorageAdmin(url or database.url).doctor(long=long)
+    assert rule in {finding.rule for finding in diagnosis.findings}, [f.seen for f in diagnosis.findings]
+    return [f for f in diagnosis.findings if f.rule == rule and f.level is not Level.OK]
+
+
+def current_agents(database: Database, name: str = "sessions") -> str:
+    database.admin().upgrade([f"{database.table(name)}=agent"])
+    return database.table(name)
+
+
+@contextmanager
+def role(database: Database, name: str, *statements: str) -> Iterator[str]:
+    """A role, and the URL for it."""
+    database.run(f"CREATE ROLE {name} LOGIN")
+    try:
+        for statement in statements:
+            database.run(statement)
+        yield database.url.replace("://postgres@", f"://{name}@")
+    finally:
+        database.run(f"DROP OWNED BY {name} CASCADE; DROP ROLE {name}")
+
+
+@contextmanager
+def transaction(database: Database, *statements: str, application: str = "a report") -> Iterator[psycopg.Connection]:
+    """An open transaction of somebody else."""
+    with psycopg.connect(database.dsn, application_name=application) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        yield connection
+
+
+@contextmanager
+def running(database: Database, statement: str, until: str) -> Iterator[None]:
+    """A statement that somebody runs, once it is where ``until`` finds it; cancelled at the end."""
+    with (
+        psycopg.connect(database.dsn, autocommit=True, application_name="a dba") as connection,
+        psycopg.connect(database.dsn, autocommit=True) as watcher,
+    ):
+
+        def run() -> None:
+            with suppress(psycopg.errors.QueryCanceled):
+                connection.execute(sql.SQL(statement))
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        while watcher.execute(sql.SQL(until)).fetchone() is None:
+            assert thread.is_alive()
+        yield
+        connection.cancel()
+        thread.join(timeout=30)
+
+
+# --- nothing to find ---------------------------------------------------------------------------------------
+
+
+def test_a_healthy_database_has_no_findings_but_what_was_looked_at(postgres: Database) -> None:
+    current_agents(postgres)
+    diagnosis = postgres.admin().doctor()
+    assert {f.rule: f.seen for f in diagnosis.findings if f.level is not Level.OK} == {}
+    assert diagnosis.level is Level.OK
+    assert diagnosis.database.server_version
+    assert len({f.rule for f in diagnosis.findings}) > 20
+
+
+def test_a_diagnosis_changes_nothing_and_leaves_nothing_behind(postgres: Database, postgresql_proc: Any) -> None:
+    old_agents(postgres)
+    before = definition(postgres)
+    postgres.run(f"ALTER DATABASE {postgres.url.rpartition('/')[2]} SET log_statement = 'mod'")
+    postgres.admin().doctor(long=0)
+    assert logged_statements(postgresql_proc, postgres.url.rpartition("/")[2]) == []
+    assert definition(postgres) == before
+    assert postgres.run("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
+
+
+def test_a_diagnosis_works_on_the_engine_of_an_application(postgres: Database) -> None:
+    current_agents(postgres)
+    assert StorageAdmin(postgres.engine()).doctor().level is Level.OK
+
+
+def test_it_waits_for_nobody_who_holds_a_table_for_himself_alone(postgres: Database) -> None:
+    name = old_agents(postgres)
+    with transaction(postgres, f"LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE"):
+        diagnosis = postgres.admin().doctor(long=0)
+    assert not [f.seen for f in diagnosis.findings if f.rule == "not-looked-at"]
+    assert "outdated-tables" in {f.rule for f in diagnosis.findings if f.level is Level.WARNING}
+
+
+# --- the tables --------------------------------------------------------------------------------------------
+
+
+def test_outdated_drifted_and_missing_tables_are_told_apart(postgres: Database, catalog: Catalog) -> None:
+    [none] = found(postgres, "no-tables")
+    assert (none.level, "storage-admin upgrade" in none.advice) == (Level.WARNING, True)
+    name = old_agents(postgres)
+    [outdated] = found(postgres, "outdated-tables")
+    assert (outdated.level, outdated.objects) == (Level.WARNING, (name,))
+    current_agents(postgres, "other")
+    postgres.run("ALTER TABLE ai.other ALTER COLUMN user_id TYPE bigint USING 1")
+    [drifted] = found(postgres, "drifted-tables")
+    assert (drifted.level, drifted.objects) == (Level.PROBLEM, ("ai.other",))
+    postgres.admin().upgrade([name])
+    postgres.run(f"UPDATE ai.storage_admin_revisions SET to_version = {catalog.head + 1} WHERE table_name = 'sessions'")
+    [ahead] = found(postgres, "ahead-tables")
+    assert (ahead.level, ahead.objects) == (Level.PROBLEM, (name,))
+
+
+# --- the connection and the role ---------------------------------------------------------------------------
+
+
+def test_a_server_that_cannot_be_reached_is_a_finding_without_the_password() -> None:
+    diagnosis = StorageAdmin("postgresql://ai:canary-secret@127.0.0.1:1/ai").doctor()
+    [finding] = diagnosis.findings
+    assert (finding.rule, finding.level) == ("connection", Level.PROBLEM)
+    assert finding.advice == "Check host and port, and that the server is running."
+    assert "canary" not in str(diagnosis)
+
+
+def test_a_connection_in_the_clear_to_another_machine_is_warned_of(postgres: Database) -> None:
+    current_agents(postgres)
+    host = postgres.dsn.split("host=")[1].split()[0]
+    there = postgres.url.replace(f"@{host}:", "@db.example:") + f"?hostaddr={host}&sslmode=disable"
+    [finding] = found(postgres, "encryption", url=there)
+    assert finding.level is Level.WARNING
+    assert "db.example in the clear" in finding.seen
+
+
+def test_a_role_that_may_not_upgrade_is_told_what_to_ask_for(postgres: Database) -> None:
+    old_agents(postgres)
+    with (
+        role(postgres, "keeper", "GRANT ALL ON SCHEMA ai TO keeper", "ALTER TABLE ai.sessions OWNER TO keeper"),
+        role(postgres, "app", "GRANT USAGE ON SCHEMA ai TO app", "GRANT ALL ON ai.sessions TO app") as url,
+    ):
+        [finding] = found(postgres, "rights", url=url)
+        assert (finding.level, finding.objects) == (Level.PROBLEM, ("ai.sessions",))
+        assert "app is no member of keeper" in finding.seen
+        for part in ("GRANT keeper TO app; GRANT USAGE, CREATE ON SCHEMA ai TO keeper", "--role keeper"):
+            assert part in finding.advice
+        postgres.run("GRANT keeper TO app")
+        StorageAdmin(url, role="keeper").upgrade()
+        postgres.run("REVOKE keeper FROM app")
+        [later] = found(postgres, "rights", url=url)
+        assert later.level is Level.NOTE
+        postgres.run("REVOKE CREATE ON SCHEMA ai FROM keeper; GRANT keeper TO app")
+        [schema] = found(postgres, "rights", url=url)
+        assert "may not create an index in that schema" in schema.seen
+
+
+def test_a_role_that_does_not_see_other_sessions_is_told_so(postgres: Database) -> None:
+    current_agents(postgres)
+    with role(postgres, "blind", "GRANT USAGE ON SCHEMA ai TO blind") as url:
+        [finding] = found(postgres, "monitoring", url=url)
+        assert (finding.level, finding.advice) == (Level.NOTE, "For a full view: GRANT pg_read_all_stats TO blind")
+        postgres.run("GRANT pg_read_all_stats TO blind")
+        assert found(postgres, "monitoring", url=url) == []
+
+
+def test_what_a_role_may_not_look_at_is_a_note_and_stops_nothing(postgres: Database) -> None:
+    current_agents(postgres)
+    postgres.run("REVOKE SELECT ON pg_catalog.pg_prepared_xacts FROM PUBLIC")
+    with role(postgres, "curbed", "GRANT USAGE ON SCHEMA ai TO curbed") as url:
+        notes = found(postgres, "not-looked-at", url=url)
+        assert [note.objects for note in notes] == [("prepared-transactions",)]
+        assert "permission denied" in notes[0].seen
+        assert found(postgres, "triggers", url=url) == []  # a check that comes after it
+
+
+def test_a_session_that_is_read_only_by_default_is_a_problem(postgres: Database) -> None:
+    current_agents(postgres)
+    with role(postgres, "reader", "ALTER ROLE reader SET default_transaction_read_only = on") as url:
+        [finding] = found(postgres, "read-only", url=url)
+        assert finding.level is Level.PROBLEM
+        assert "default_transaction_read_only of the role" in finding.seen
+        assert finding.advice.endswith("ALTER ROLE reader SET default_transaction_read_only = off")
+
+
+def test_timeouts_are_shown_with_where_they_come_from(postgres: Database) -> None:
+    current_agents(postgres)
+    name = postgres.url.rpartition("/")[2]
+    postgres.run(f"ALTER DATABASE {name} SET idle_in_transaction_session_timeout = '30s'")
+    with role(postgres, "hurried", "ALTER ROLE hurried SET statement_timeout = '1500ms'") as url:
+        seen = {f.objects[0]: f for f in found(postgres, "timeouts", url=url)}
+    assert seen["statement_timeout"].seen == "statement_timeout is 1.5 s of the role"
+    assert seen["idle_in_transaction_session_timeout"].seen.endswith("is 30 s of the database")
+    assert {f.level for f in seen.values()} == {Level.NOTE}
+
+
+# --- who is in the way -------------------------------------------------------------------------------------
+
+
+def test_a_session_that_holds_a_table_is_named_and_its_query_shown_without_literals(postgres: Database) -> None:
+    name = current_agents(postgres)
+    query = f"SELECT session_id FROM {name} WHERE user_id = 'canary-user' AND created_at > 4711"
+    with transaction(postgres, query) as other:
+        [finding] = found(postgres, "held-locks")
+        assert (finding.level, finding.objects) == (Level.WARNING, (name, str(other.info.backend_pid)))
+        assert "a report" in finding.seen
+        assert "idle in transaction" in finding.seen
+        assert f"pg_terminate_backend({other.info.backend_pid})" in finding.advice
+        assert not {"canary-user", "4711"} & set(finding.seen.replace("'", " ").split())
+        assert "canary" not in str(postgres.admin().doctor(long=0))
+        assert found(postgres, "held-locks", long=3600) == []
+
+
+def test_a_session_that_waits_for_a_table_is_shown_with_who_is_in_its_way(postgres: Database) -> None:
+    name = current_agents(postgres)
+    waits = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'ai.sessions'::regclass"
+    with (
+        transaction(postgres, f"SELECT 1 FROM {name}") as holder,
+        running(postgres, f"ALTER TABLE {name} ADD COLUMN x int DEFAULT 123456", waits),
+    ):
+        [finding] = found(postgres, "waiting-sessions")
+        assert (finding.level, finding.objects[0]) == (Level.PROBLEM, name)
+        assert f"in its way: pid {holder.info.backend_pid}" in finding.seen
+        assert "AccessExclusiveLock" in finding.seen
+        assert "123456" not in finding.seen
+        [soft] = found(postgres, "waiting-sessions", long=3600)
+        assert soft.level is Level.WARNING
+
+
+def test_a_transaction_that_an_index_build_would_wait_for_is_warned_of(postgres: Database) -> None:
+    current_agents(postgres)
+    with old_snapshot(postgres):
+        [finding] = found(postgres, "open-transactions")
+        assert finding.level is Level.WARNING
+        assert "a report" in finding.seen
+        assert "a secret" not in finding.seen
+        assert found(postgres, "open-transactions", long=3600) == []
+
+
+def test_a_prepared_transaction_is_a_warning_and_one_that_holds_a_table_a_problem(postgres: Database) -> None:
+    name = current_agents(postgres)
+    gids = [f"{postgres.dsn[-8:]}'s {place}" for place in ("elsewhere", "ours")]
+    try:
+        for gid, statement in zip(gids, ("SELECT txid_current()", f"LOCK {name} IN SHARE MODE"), strict=True):
+            with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+                connection.execute("BEGIN")
+                connection.execute(statement)
+                connection.execute(sql.SQL("PREPARE TRANSACTION {}").format(gid))
+        elsewhere, ours = found(postgres, "prepared-transactions")
+        assert (elsewhere.level, ours.level) == (Level.WARNING, Level.PROBLEM)
+        assert f"holds {name}" in ours.seen
+        with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+            connection.execute(ours.advice.rpartition("or ")[2])  # is SQL as it stands
+        assert [f.level for f in found(postgres, "prepared-transactions")] == [Level.WARNING]
+    finally:
+        with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+            left = connection.execute("SELECT gid FROM pg_prepared_xacts WHERE database = current_database()")
+            for (gid,) in left.fetchall():
+                connection.execute(sql.SQL("ROLLBACK PREPARED {}").format(gid))
+
+
+# --- indexes -----------------------------------------------------------------------------------------------
+
+
+def test_an_invalid_index_of_ours_is_a_problem_that_repair_mends(postgres: Database) -> None:
+    large_agents(postgres)
+    leave_invalid(postgres)
+    [finding] = found(postgres, "invalid-indexes")
+    assert (finding.level, finding.advice) == (Level.PROBLEM, "storage-admin repair")
+    assert finding.objects == ("ai.sessions", INDEX)
+    postgres.admin().repair()
+    assert found(postgres, "invalid-indexes") == []
+
+
+def test_an_invalid_index_of_somebody_else_and_what_a_reindex_left_are_to_be_dropped(postgres: Database) -> None:
+    large_agents(postgres)
+    leave_invalid(postgres)
+    postgres.run(f'ALTER INDEX ai.{INDEX} RENAME TO "My index"')
+    [finding] = found(postgres, "invalid-indexes")
+    assert (finding.level, finding.advice.split(",")[0]) == (Level.WARNING, 'DROP INDEX CONCURRENTLY ai."My index"')
+    postgres.run('DROP INDEX ai."My index"; CREATE INDEX mine ON ai.sessions (updated_at)')
+    with transaction(postgres, "LOCK TABLE ai.sessions IN ROW EXCLUSIVE MODE"):
+        hasty = f"{postgres.dsn} options='-c lock_timeout=50ms'"
+        with psycopg.connect(hasty, autocommit=True) as dba, pytest.raises(psycopg.errors.LockNotAvailable):
+            dba.execute("REINDEX INDEX CONCURRENTLY ai.mine")
+    [left] = found(postgres, "leftover-indexes")
+    assert (left.level, left.objects) == (Level.WARNING, ("ai.sessions", "mine_ccnew"))
+    postgres.run(left.advice)
+    assert found(postgres, "invalid-indexes") == []
+
+
+def test_the_same_index_twice_is_a_note_and_a_similar_one_is_not(postgres: Database) -> None:
+    name = current_agents(postgres)
+    postgres.run(f"CREATE INDEX again ON {name} (user_id); CREATE INDEX likes ON {name} (user_id text_pattern_ops)")
+    postgres.run(
+        f"CREATE INDEX part ON {name} (user_id) WHERE user_id > 'a'; CREATE INDEX down ON {name} (user_id DESC)"
+    )
+    [finding] = found(postgres, "duplicate-indexes")
+    assert (finding.level, set(finding.objects)) == (Level.NOTE, {name, "again", "ix_ai_sessions_user_id"})
+    postgres.run(finding.advice.partition(": ")[2])
+    assert found(postgres, "duplicate-indexes") == []
+
+
+def test_an_index_that_is_being_built_is_a_note_and_no_invalid_index(postgres: Database) -> None:
+    large_agents(postgres)
+    postgres.run("ALTER TABLE ai.sessions ADD COLUMN team_session_id VARCHAR")
+    building = "SELECT 1 FROM pg_stat_progress_create_index WHERE phase ~ 'old'"
+    with old_snapshot(postgres), running(postgres, BUILD, building):
+        [finding] = found(postgres, "index-builds")
+        assert (finding.level, finding.objects) == (Level.NOTE, ("ai.sessions",))
+        assert "a dba" in finding.seen
+        assert found(postgres, "invalid-indexes") == []
+
+
+# --- what stands beside a table ----------------------------------------------------------------------------
+
+
+def test_a_published_table_warns_while_it_is_to_get_columns(postgres: Database) -> None:
+    name = old_agents(postgres)
+    postgres.run(f"CREATE PUBLICATION out FOR TABLE {name}")
+    [finding] = found(postgres, "publications")
+    assert (finding.level, finding.objects) == (Level.WARNING, (name,))
+    assert "published by out" in finding.seen
+    postgres.admin().upgrade()
+    assert [f.level for f in found(postgres, "publications")] == [Level.NOTE]
+
+
+def test_a_replication_slot_that_nobody_reads_is_warned_of(postgres: Database) -> None:
+    current_agents(postgres)
+    slot = postgres.url.rpartition("/")[2]
+    postgres.run(f"SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')")
+    try:
+        [finding] = found(postgres, "replication-slots")
+        assert (finding.level, finding.objects) == (Level.WARNING, (slot,))
+    finally:
+        postgres.run(finding.advice.rpartition(": ")[2])
+    assert found(postgres, "replication-slots") == []
+
+
+def test_row_level_security_is_a_warning_for_those_whom_it_hides_rows_from(postgres: Database) -> None:
+    name = current_agents(postgres)
+    postgres.run(f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY")
+    [finding] = found(postgres, "row-security")
+    assert (finding.level, finding.objects) == (Level.NOTE, (name,))
+    grants = ("GRANT ALL ON SCHEMA ai TO tenant", f"ALTER TABLE {name} OWNER TO tenant")
+    with role(postgres, "tenant", *grants) as url:
+        assert [f.level for f in found(postgres, "row-security", url=url)] == [Level.NOTE]
+        postgres.run(f"ALTER TABLE {name} FORCE ROW LEVEL SECURITY")
+        [forced] = found(postgres, "row-security", url=url)
+        assert (forced.level, "tenant sees only" in forced.seen) == (Level.WARNING, True)
+
+
+def test_partitioned_and_inherited_tables_are_noted(postgres: Database) -> None:
+    name = current_agents(postgres)
+    postgres.run(
+        f"CREATE TABLE ai.heir () INHERITS ({name});"
+        f"CREATE TABLE ai.parts (LIKE {name} INCLUDING DEFAULTS, PRIMARY KEY (session_id)) "
+        "PARTITION BY HASH (session_id);"
+        "CREATE TABLE ai.part PARTITION OF ai.parts FOR VALUES WITH (MODULUS 1, REMAINDER 0)"
+    )
+    seen = {f.objects[0]: f.seen for f in found(postgres, "inheritance")}
+    assert seen == {
+        name: f"{name} has 1 heirs",
+        "ai.heir": "ai.heir inherits from ai.sessions",
+        "ai.parts": "ai.parts is partitioned (1 below it)",
+    }
+
+
+def test_triggers_and_event_triggers_are_noted(postgres: Database) -> None:
+    name = current_agents(postgres)
+    postgres.run(
+        "CREATE FUNCTION public.t() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
+        "CREATE FUNCTION public.e() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';"
+        f"CREATE TRIGGER stamp BEFORE UPDATE ON {name} FOR EACH ROW EXECUTE FUNCTION public.t();"
+        "CREATE EVENT TRIGGER guard ON ddl_command_end EXECUTE FUNCTION public.e()"
+    )
+    [trigger], [guard] = found(postgres, "triggers"), found(postgres, "event-triggers")
+    assert (trigger.level, trigger.seen) == (Level.NOTE, f"{name} has triggers: stamp")
+    assert (guard.level, guard.objects) == (Level.NOTE, ("guard",))
+    postgres.run(f"ALTER EVENT TRIGGER guard DISABLE; ALTER TABLE {name} DISABLE TRIGGER stamp")
+    assert found(postgres, "triggers") == found(postgres, "event-triggers") == []
+
+
+def test_a_table_without_autovacuum_is_warned_of(postgres: Database) -> None:
+    name = current_agents(postgres)
+    postgres.run(f"ALTER TABLE {name} SET (autovacuum_enabled = off)")
+    [finding] = found(postgres, "autovacuum")
+    assert (finding.level, finding.objects) == (Level.WARNING, (name,))
+    postgres.run(finding.advice)
+    assert found(postgres, "autovacuum") == []
+
+
+def test_more_partitions_than_a_transaction_has_room_for_locks_are_warned_of(postgres: Database) -> None:
+    name = current_agents(postgres)
+    postgres.run(
+        f"CREATE TABLE ai.parts (LIKE {name} INCLUDING DEFAULTS, PRIMARY KEY (session_id)) "
+        "PARTITION BY HASH (session_id);"
+        "DO 'BEGIN FOR i IN 0..128 LOOP EXECUTE format(''CREATE TABLE ai.part_%s PARTITION OF ai.parts "
+        "FOR VALUES WITH (MODULUS 129, REMAINDER %s)'', i, i); END LOOP; END'"
+    )
+    [finding] = found(postgres, "lock-slots")
+    assert (finding.level, finding.objects) == (Level.WARNING, ("ai.parts",))
+    assert "locks 260 partitions and indexes" in finding.seen
+
+
+def test_odd_names_go_all_the_way(postgres: Database) -> None:
+    postgres.run("CREATE SCHEMA ai")
+    postgres.admin().upgrade(['ai."odd.%s :name""x"=agent'])
+    postgres.run('CREATE INDEX "again :x" ON ai."odd.%s :name""x" (user_id)')
+    [finding] = found(postgres, "duplicate-indexes")
+    assert finding.objects[0] == 'ai."odd.%s :name""x"'
+    postgres.run(finding.advice.partition(": ")[2])
+    assert found(postgres, "duplicate-indexes") == []
