@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from storage_admin.locking import Patience
     from storage_admin.naming import TableRef
     from storage_admin.reports import DatabaseInfo, Outcome, Survey, UpgradeReport
-    from storage_admin.storage import PostgresStorage, SqliteStorage
+    from storage_admin.storage import MySQLStorage, PostgresStorage, SqliteStorage
 
 __all__ = [
     "Catalog",
     "DatabaseInfo",
     "Diagnosis",
     "Finding",
+    "MySQLStorage",
     "Outcome",
     "Patience",
     "Plan",
@@ -57,7 +58,7 @@ _HOMES = {
     "locking": ("Patience",),
     "naming": ("TableRef",),
     "reports": ("DatabaseInfo", "Outcome", "Survey", "UpgradeReport"),
-    "storage": ("PostgresStorage", "SqliteStorage"),
+    "storage": ("MySQLStorage", "PostgresStorage", "SqliteStorage"),
 }
 
 

@@ -196,7 +196,9 @@ class NoDatabase(UsageError, ValueError):
 
 
 class WrongDatabase(UsageError, ValueError):
-    """{storage} keeps sessions in {title}, and this is {found}. storage_admin has PostgresStorage and SqliteStorage."""
+    """{storage} keeps sessions in {title}, and this is {found}. storage_admin has PostgresStorage, MySQLStorage,
+    SingleStoreStorage and SqliteStorage.
+    """
 
 
 class UnsupportedSchemaVersion(UsageError, ValueError):
@@ -226,6 +228,13 @@ class SessionError(StorageAdminError):
 class SessionOwnedByAnother(SessionError):
     """{table}: the session {session_id!r} belongs to another user than {user_id!r}; nothing was written. Use a new
     session id, or build the storage with allow_owner_change=True to hand sessions from one user to another.
+    """
+
+
+class SessionIdTaken(SessionError):
+    """{table}: to this database the session id {session_id!r} is the same text as that of another session (it compares
+    without regard to case, accents or spaces at the end); nothing was written. Use another id, or let the column
+    tell them apart: ALTER TABLE ... MODIFY session_id VARCHAR(255) COLLATE utf8mb4_bin NOT NULL
     """
 
 

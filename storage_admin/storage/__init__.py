@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from storage_admin.storage.mysql import MySQLStorage
 from storage_admin.storage.postgres import PostgresStorage
 from storage_admin.storage.sqlite import SqliteStorage
 
-__all__ = ["PostgresStorage", "SqliteStorage"]
+__all__ = ["MySQLStorage", "PostgresStorage", "SqliteStorage"]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import random
+import time
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import exc
@@ -21,7 +23,7 @@ from storage_admin.errors import (
     UnsupportedSchemaVersion,
     WrongDatabase,
 )
-from storage_admin.messages import query_error, says
+from storage_admin.messages import query_error, says, sql_state
 from storage_admin.naming import TableRef
 from storage_admin.schema import TableName
 from storage_admin.storage.encoding import Encoder, decode
@@ -31,10 +33,10 @@ from storage_admin.storage.sessions import DEFAULT_KIND, introduce, kind_of
 from storage_admin.storage.statements import Statements
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from agno.storage.base import Storage as AgnoStorage
-    from sqlalchemy import URL, Engine, Executable, Row
+    from sqlalchemy import URL, Connection, Engine, Executable, Row
     from typing_extensions import Self
 
     from storage_admin.errors import StorageAdminError
@@ -44,8 +46,10 @@ if TYPE_CHECKING:
 else:
     AgnoStorage = object  # Agno need not be installed, and is not imported here: see `introduce`
 
+Answer = TypeVar("Answer")
+
 SHOWN = 3
-ATTEMPTS = 3
+ATTEMPTS = 20
 
 logger = logging.getLogger("storage_admin.storage")
 
@@ -62,6 +66,11 @@ class SqlStorage(AgnoStorage):
     """
 
     backend: ClassVar[str]
+    # Further names that a URL of such a database may begin with.
+    also: ClassVar[frozenset[str]] = frozenset()
+    statements: ClassVar[type[Statements]] = Statements
+    # Errors after which the server has undone all, and the same may be sent again: nobody else is in its way then.
+    undone_states: ClassVar[frozenset[str]] = frozenset()
     # One statement is a transaction: to a server BEGIN and COMMIT would be two more round trips.
     autocommits: ClassVar[bool] = True
 
@@ -177,17 +186,15 @@ class SqlStorage(AgnoStorage):
         if kind is None:
             raise NotASession(found=f"a {type(session).__name__}")
         statements = self._for(kind)
-        packed = Packed(session, kind, statements, self._dialect, self._shown)
-        rows = self._run(kind, statements.upsert, packed.parameters)
-        if not rows:
-            self._refuse_taking(kind, session)
+        packed = Packed(session, kind, statements, self._encoder(), self._shown)
+        row = self._written(kind, statements, packed, session)
         if packed.replaced:
             places = "; ".join(f"{path}: {what}" for path, what in packed.replaced[:SHOWN])
             more = f"; and {len(packed.replaced) - SHOWN} more" if len(packed.replaced) > SHOWN else ""
             logger.warning(
                 "%s, session %r: stored in another form: %s%s", self._shown, session.session_id, places, more
             )
-        return packed.stored(rows[0])
+        return packed.stored(row)
 
     def delete_session(self, session_id: str | None = None) -> None:
         """Delete a session, if it is there.
@@ -199,7 +206,7 @@ class SqlStorage(AgnoStorage):
             logger.warning("%s: delete_session() without a session_id deletes nothing", self._shown)
             return
         try:
-            self._retried(self._for(self.mode).delete, self._asked(session_id=session_id))
+            self._retried(sending(self._for(self.mode).delete, self._asked(session_id=session_id)))
         except exc.DBAPIError as error:
             if not self._is_stale(error):  # no table, no session
                 raise self._failed(error) from None
@@ -250,6 +257,16 @@ class SqlStorage(AgnoStorage):
 
     # --- inside --------------------------------------------------------------------------------------------
 
+    def _encoder(self) -> Encoder:
+        return Encoder(self._dialect)
+
+    def _written(self, kind: str, statements: Statements, packed: Packed, session: Any) -> Row[Any]:
+        """Write a session: the row with what the database decided, see `Statements.upsert`."""
+        rows = self._run(kind, statements.upsert, packed.parameters)
+        if not rows:
+            self._refuse_taking(kind, session)
+        return rows[0]
+
     def _refuse_taking(self, kind: str, session: Any) -> None:
         rows = self._run(kind, self._for(kind).owner, self._asked(session_id=session.session_id))
         if not rows or rows[0].user_id in (None, as_text(session.user_id)):
@@ -261,7 +278,7 @@ class SqlStorage(AgnoStorage):
         source = engine.url if engine is not None else url
         if source is None:
             raise NoDatabase(storage=type(self).__name__, needed="db_url or db_engine")
-        if (found := source.get_backend_name()) != self.backend:
+        if (found := source.get_backend_name()) not in {self.backend, *self.also}:
             raise WrongDatabase(storage=type(self).__name__, title=self._dialect.title, found=found)
         if engine is not None:
             return engine, None
@@ -286,21 +303,25 @@ class SqlStorage(AgnoStorage):
     def _for(self, kind: str) -> Statements:
         if kind not in self._statements:
             target = self._catalog.target_for((kind,), self._catalog.head, self._dialect.name)
-            self._statements[kind] = Statements(
+            self._statements[kind] = self.statements(
                 self.backend, target, kind, self._schema, self.table_name, keep_owner=not self.allow_owner_change
             )
         return self._statements[kind]
 
     def _asked(self, limit: int | None = None, **ids: object) -> dict[str, Any]:
         """The parameters of a question, with ids as they would have been stored."""
-        encoder = Encoder(self._dialect)
+        encoder = self._encoder()
         asked = {name: encoder.text(as_text(value), name) for name, value in ids.items() if value is not None}
         return asked | ({"limit": limit} if limit is not None else {})
 
     def _run(self, kind: str, statement: Executable, parameters: dict[str, Any]) -> Sequence[Row[Any]]:
+        return self._do(kind, sending(statement, parameters))
+
+    def _do(self, kind: str, work: Callable[[Connection], Answer]) -> Answer:
+        """Do something in one transaction, on a table that is ready for sessions of a kind."""
         self._gate.enter(kind)
         try:
-            return self._retried(statement, parameters)
+            return self._retried(work)
         except exc.DBAPIError as error:
             if not self._is_stale(error):
                 raise self._failed(error) from None
@@ -308,31 +329,43 @@ class SqlStorage(AgnoStorage):
         self._gate.forget()
         self._gate.enter(kind)
         try:
-            return self._retried(statement, parameters)
+            return self._retried(work)
         except exc.DBAPIError as error:
             raise self._failed(error) from None
 
     def _failed(self, error: exc.DBAPIError) -> StorageAdminError:
         return query_error(self.db_engine.url, error, self._shown)
 
-    def _retried(self, statement: Executable, parameters: dict[str, Any]) -> Sequence[Row[Any]]:
-        """Send a statement; once more if the connection had died in the pool: all of ours may be sent twice."""
-        try:
-            return self._send(statement, parameters)
-        except exc.DBAPIError as error:
-            if not error.connection_invalidated:
-                raise
-        return self._send(statement, parameters)
+    def _retried(self, work: Callable[[Connection], Answer]) -> Answer:
+        """Do something; once more if the connection had died in the pool: all that we send may be sent twice."""
+        for attempt in range(ATTEMPTS):
+            try:
+                return self._once(work)
+            except exc.DBAPIError as error:
+                again = error.connection_invalidated and attempt == 0
+                if not again and sql_state(error) not in self.undone_states:
+                    raise
+            time.sleep(random.uniform(0, 0.01) * attempt)  # noqa: S311 - jitter, not a secret
+        return self._once(work)
 
-    def _send(self, statement: Executable, parameters: dict[str, Any]) -> Sequence[Row[Any]]:
+    def _once(self, work: Callable[[Connection], Answer]) -> Answer:
         with checked_out(self.db_engine) as connection:
             # An engine whose transactions begin with something, a SET LOCAL perhaps, goes on doing that.
             if self.autocommits and not self.db_engine.dispatch.begin:
                 autocommit(connection)
-            result = connection.execute(statement, parameters)
-            rows = result.all() if result.returns_rows else ()
+            answer = work(connection)
             connection.commit()
-            return rows
+            return answer
 
     def _is_stale(self, error: exc.DBAPIError) -> bool:
         return says(error, self._dialect.stale_states, self._dialect.stale_texts)
+
+
+def sending(statement: Executable, parameters: dict[str, Any]) -> Callable[[Connection], Sequence[Row[Any]]]:
+    """What sends a statement on a connection, and gives the rows of its answer."""
+
+    def send(connection: Connection) -> Sequence[Row[Any]]:
+        result = connection.execute(statement, parameters)
+        return result.all() if result.returns_rows else ()
+
+    return send

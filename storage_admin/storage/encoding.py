@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 ESCAPED_NUL = rb"\u0000"
 SURROGATE = re.compile("[\ud800-\udfff]")
 REFUSED = re.compile("[\0\ud800-\udfff]")
+INTEGERS = range(-(2**63), 2**64)  # that 64 bits hold
 DEEPEST = 40
 
 _encode = msgspec.json.Encoder().encode
@@ -34,11 +35,16 @@ class Unencodable(Exception):
 
 
 class Encoder:
-    """Encodes for one database. ``replaced`` has the places of what was stored in another form, and which."""
+    """Encodes for one database. ``replaced`` has the places of what was stored in another form, and which.
 
-    def __init__(self, dialect: Dialect) -> None:
+    ``rounds_integers``: an integer that does not fit into 64 bits would not come back as it was.
+    """
+
+    def __init__(self, dialect: Dialect, *, rounds_integers: bool = False) -> None:
         self.json_is_text = dialect.json_is_text
-        self.text_refused = SURROGATE if dialect.holds_nul else REFUSED
+        self.refused = SURROGATE if dialect.holds_nul else REFUSED
+        self.escapes_nul = not dialect.holds_nul
+        self.rounds_integers = rounds_integers
         self.replaced: list[tuple[str, str]] = []
 
     def json(self, value: object, path: str) -> tuple[bytes, Any]:
@@ -50,7 +56,7 @@ class Encoder:
         try:
             data = _encode(value)
             # One comparison finds all that JSON changes in silence: NaN becomes null, a date text, a tuple a list.
-            if (self.json_is_text or ESCAPED_NUL not in data) and (fresh := _decode(data)) == value:
+            if not (self.escapes_nul and ESCAPED_NUL in data) and (fresh := _decode(data)) == value:
                 return data, fresh
         except (TypeError, ValueError, msgspec.MsgspecError):
             pass  # the careful way knows where and why
@@ -62,7 +68,7 @@ class Encoder:
         """A text as the database can hold it."""
         if value is None or (value.isascii() and "\0" not in value):
             return value
-        return self._clean(value, path, self.text_refused)
+        return self._clean(value, path)
 
     def _carefully(self, value: object, path: str) -> tuple[bytes, Any]:
         try:
@@ -76,12 +82,12 @@ class Encoder:
     def _plain(self, value: object, path: str) -> object:
         """The value in the types of JSON, as ``json.dumps`` would take them."""
         match value:
-            case None | bool() | int():
+            case None | bool():
                 return value
             case str():
-                return value if self.json_is_text else self._clean(value, path, REFUSED)
-            case float():
-                return self._finite(value, path)
+                return value if self.json_is_text else self._clean(value, path)
+            case int() | float():
+                return self._number(value, path)
             case dict():
                 return {self._key(key, path): self._plain(item, _below(path, key)) for key, item in value.items()}
             case list() | tuple():
@@ -95,16 +101,22 @@ class Encoder:
         if not isinstance(key, str):
             self._report(path, f"a key of type {type(key).__name__}, as text")
             key = str(key)
-        return key if self.json_is_text else self._clean(key, path, REFUSED)
+        return key if self.json_is_text else self._clean(key, path)
 
-    def _finite(self, value: float, path: str) -> float | str:
+    def _number(self, value: float, path: str) -> float | str:
+        if isinstance(value, int):
+            if not self.rounds_integers or INTEGERS.start <= value < INTEGERS.stop:
+                return value
+            self._report(path, "an integer of more than 64 bits, as text")
+            return str(value)
         if self.json_is_text or math.isfinite(value):
             return value
         text = json.dumps(value)  # NaN, Infinity or -Infinity
         self._report(path, f"{text}, as text")
         return text
 
-    def _clean(self, text: str, path: str, refused: re.Pattern[str]) -> str:
+    def _clean(self, text: str, path: str) -> str:
+        refused = self.refused
         if not refused.search(text):
             return text
         # Two halves of one character are the character, as they are for json.loads.

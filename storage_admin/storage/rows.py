@@ -6,14 +6,14 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from storage_admin.errors import NotASession, NotStorable, SessionUnreadable
-from storage_admin.storage.encoding import Encoder, Unencodable, decode
+from storage_admin.storage.encoding import Unencodable, decode
 from storage_admin.storage.sessions import SESSION_ID, session_class, session_from, values_of
 from storage_admin.storage.statements import NOW
 
 if TYPE_CHECKING:
     from sqlalchemy import Row
 
-    from storage_admin.dialects import Dialect
+    from storage_admin.storage.encoding import Encoder
     from storage_admin.storage.statements import Statements
 
 
@@ -27,10 +27,9 @@ class Packed:
     the form in which it is stored.
     """
 
-    def __init__(self, session: Any, kind: str, statements: Statements, dialect: Dialect, table: str) -> None:
+    def __init__(self, session: Any, kind: str, statements: Statements, encoder: Encoder, table: str) -> None:
         if session.session_id is None:
             raise NotASession(found="a session without a session_id")
-        encoder = Encoder(dialect)
         values = values_of(session, kind, statements.stored_columns)
         self._class, self._kind, self._statements, self._table = type(session), kind, statements, table
         self._fresh: dict[str, Any] = {}
@@ -70,7 +69,7 @@ def unpacked(row: Row[Any], kind: str, statements: Statements, table: str) -> An
 def decoded(row: Row[Any], statements: Statements, table: str) -> dict[str, Any]:
     """The values of a row, with its JSON decoded. Raises as `unpacked`."""
     values = row._asdict()
-    for name in values.keys() & set(statements.json_columns) if statements.dialect == "sqlite" else ():
+    for name in values.keys() & set(statements.json_columns) if statements.json_comes_as_text else ():
         try:
             values[name] = decode(values[name])
         except (ValueError, RecursionError) as error:

@@ -41,7 +41,7 @@ class Statements:
     """What is said to the database about the sessions of one kind.
 
     A JSON value goes to the database as text, and comes back as the database's driver gives it: decoded from JSONB, as
-    text from SQLite.
+    text from SQLite and MySQL.
     ``keep_owner``: an upsert that would give the session of one user to another changes no row.
     """
 
@@ -49,6 +49,7 @@ class Statements:
         self, dialect: str, target: TableSchema, kind: str, schema: str | None, name: str, *, keep_owner: bool
     ) -> None:
         self.dialect = dialect
+        self.json_comes_as_text = dialect != "postgresql"
         self.keep_owner = keep_owner
         columns = [column for column in target.columns if column.name not in UNUSED.get(kind, ())]
         self.json_columns = tuple(column.name for column in columns if column.type is ColumnType.JSON)
@@ -70,7 +71,7 @@ class Statements:
     @cached_property
     def read_of_user(self) -> sa.Select[Any]:
         """One session of one user: ``:session_id``, ``:user_id``."""
-        return self.read.where(self.table.c.user_id == sa.bindparam("user_id", type_=sa.Text))
+        return self.read.where(self._is(self.table.c.user_id, "user_id"))
 
     def sessions(self, *, user: bool, entity: bool, limit: bool = False) -> sa.Select[Any]:
         """Sessions, the newest first: ``:user_id``, ``:entity_id``, ``:limit`` where they are asked for."""
@@ -120,7 +121,11 @@ class Statements:
 
     @property
     def _this(self) -> sa.ColumnElement[bool]:
-        return self.table.c.session_id == sa.bindparam(SESSION_ID, type_=sa.Text)
+        return self._is(self.table.c.session_id, SESSION_ID)
+
+    def _is(self, column: sa.ColumnElement[str], name: str) -> sa.ColumnElement[bool]:
+        """Whether an id is the same text as a parameter."""
+        return column == sa.bindparam(name, type_=sa.Text)
 
     @cached_property
     def _read_columns(self) -> tuple[sa.ColumnElement[Any], ...]:
@@ -134,9 +139,9 @@ class Statements:
 
     def _listed(self, statement: sa.Select[Any], *, user: bool, entity: bool, limit: bool) -> sa.Select[Any]:
         if user:
-            statement = statement.where(self.table.c.user_id == sa.bindparam("user_id", type_=sa.Text))
+            statement = statement.where(self._is(self.table.c.user_id, "user_id"))
         if entity:
-            statement = statement.where(self.entity == sa.bindparam("entity_id", type_=sa.Text))
+            statement = statement.where(self._is(self.entity, "entity_id"))
         # Two sessions of one second stand in an order too.
         statement = statement.order_by(self.table.c.created_at.desc(), self.table.c.session_id)
         return statement.limit(sa.bindparam("limit", type_=sa.BigInteger)) if limit else statement

@@ -17,13 +17,14 @@ def old_agents(database: Database, name: str = "sessions", version: int = 4) -> 
     return database.table(name)
 
 
-def drop_index(database: Database, name: str, table: str) -> None:
-    """Drop an index that a release named ``ix_ai_...``, or ``ix_...`` where there are no schemas."""
+def drop_index(database: Database, name: str, table: str) -> str:
+    """Drop an index that a release named ``ix_ai_...``, or ``ix_...`` where there are no schemas; return that name."""
     index = f"ix_ai_{name}" if database.dialect.has_schemas else f"ix_{name}"
     if database.dialect.name == "mysql":
         database.run(f"DROP INDEX {index} ON {table}")
     else:
         database.run(f"DROP INDEX {'ai.' if database.dialect.has_schemas else ''}{index}")
+    return index
 
 
 def definition(database: Database) -> list[tuple[Any, ...]]:

@@ -9,6 +9,7 @@ from storage_admin import Status, UpgradeFailed
 from storage_admin.catalog import Catalog
 from storage_admin.errors import NoSuchTable
 from tests.conftest import Database
+from tests.integration import tables
 from tests.integration.tables import definition, old_agents
 from tests.integration.test_large_tables import large_agents, leave_invalid
 
@@ -20,9 +21,7 @@ def index_name(database: Database, column: str) -> str:
 
 
 def drop_index(database: Database, column: str = "user_id") -> str:
-    name = index_name(database, column)
-    database.run(f"DROP INDEX {database.table(name)}")
-    return name
+    return tables.drop_index(database, f"sessions_{column}", database.table("sessions"))
 
 
 def make_unusable(database: Database, column: str) -> None:

@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+import pymysql
 import pytest
+import sqlalchemy as sa
 
 from storage_admin import Status, StorageAdmin, Survey
 from storage_admin.catalog import Catalog
@@ -141,7 +143,13 @@ def test_what_no_waiting_mends_is_said_at_once(postgres: Database) -> None:
 
 def test_a_look_waits_for_nobody(database: Database) -> None:
     table = old_agents(database)
-    if database.dialect.has_schemas:
+    if database.dialect.name == "mysql":
+        url = sa.make_url(database.url)
+        with pymysql.connect(host=url.host, port=url.port or 0, user=url.username) as writer, writer.cursor() as cursor:
+            cursor.execute(f"LOCK TABLES {table} WRITE")
+            with pytest.raises(NotCurrent):
+                database.admin().wait([table], timeout=0)
+    elif database.dialect.has_schemas:
         with psycopg.connect(database.dsn) as holder:
             holder.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
             with pytest.raises(NotCurrent):
