@@ -14,12 +14,13 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from benchmarks import measure, peers, sessions
+from benchmarks import measure, peers, sessions, upgrades
 from benchmarks.server import Server
 
 LIMITS = {1: 0.8, 1_000: 0.15, 10_000: 0.03}
 HELP_LIMIT = 1.5
 IMPORT_LIMIT = 1.25
+UPGRADE_LIMIT = 3
 MEMORY_LIMIT_MB = 250
 ROUND_TRIP_LIMIT = 2
 
@@ -112,6 +113,26 @@ def start_rows(server: Server, runs: int) -> list[Row]:
     ]
 
 
+def upgrade_rows(server: Server, folder: Path, tables: int) -> list[Row]:
+    """`upgrade` of many outdated tables, one and several at a time, against psql with the same statements."""
+    rows: list[Row] = []
+    for jobs in (1, 3):
+        race = upgrades.many_tables(server, folder, tables, jobs)
+        ratio = race.ours.seconds / race.psql.seconds
+        limit = UPGRADE_LIMIT if jobs > 1 else None
+        rows.append(
+            (
+                f"upgrade --jobs {jobs}, {tables:,} tables, {race.ours.peak_mb:.0f} MB",
+                "psql, one transaction a table",
+                f"{race.ours.seconds:.1f} s",
+                f"{race.psql.seconds:.1f} s = ratio {ratio:.2f}",
+                f"{limit}" if limit is not None else "",
+                ok(limit is None or ratio <= limit),
+            )
+        )
+    return rows
+
+
 def ratio_row(what: str, peer: str, pairs: list[tuple[measure.Run, measure.Run]], limit: float | None) -> Row:
     """Medians and the median of the ratios, pair by pair."""
     mine = statistics.median(run.seconds for run, _ in pairs)
@@ -146,16 +167,18 @@ def main() -> int:
     """Run all benchmarks and print one table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tables", type=int, nargs="+", default=sorted(LIMITS))
-    parser.add_argument("--only", choices=("commands", "sessions"), help="one part alone")
+    parser.add_argument("--only", choices=("commands", "sessions", "upgrades"), help="one part alone")
     parser.add_argument("--runs", type=int, default=5, help="pairs of runs; a third of them for 10,000 tables")
     options = parser.parse_args()
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as name, Server() as server:
         folder = Path(name)
-        if options.only != "commands":
+        if options.only in (None, "upgrades"):
+            rows.extend(upgrade_rows(server, folder, max(options.tables)))
+        if options.only in (None, "sessions"):
             rows.extend(start_rows(server, options.runs * 2))
             rows.extend(session_rows(server, folder))
-        if options.only != "sessions":
+        if options.only in (None, "commands"):
             rows.extend(command_rows(server, folder, options.tables, options.runs))
     print(tabulate(rows, ("What", "Against", "storage-admin", "Peer", "At most", "")))
     return 1 if any(row[-1] == "MISSED" for row in rows) else 0

@@ -28,9 +28,9 @@ def sqlite_engine(url: URL, *, writable: bool, create: bool) -> Engine:
     if in_memory(url):
         return create_engine(url, isolation_level="AUTOCOMMIT")
     path = Path(url.database or "")
-    if not path.exists() and not create:
+    if not _may_exist(path) and not create:
         raise NoSuchFile(database=displayed_url(url), path=path)
-    if path.is_dir():
+    if _may_exist(path) and os.access(path.parent, os.X_OK) and path.is_dir():
         raise NotADatabase(database=displayed_url(url), path=path)
     mode = "rwc" if create else "rw" if writable else "ro"
     timeout = 1 if writable else 10  # seconds in one attempt; who writes tries again and again
@@ -47,10 +47,19 @@ def sqlite_engine(url: URL, *, writable: bool, create: bool) -> Engine:
     )
 
 
+def _may_exist(path: Path) -> bool:
+    """Whether there is such a file, as far as this user may know: in a folder that it may not enter, SQLite says so."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return True
+
+
 def _immutable(path: Path) -> str:
     """What lets a WAL file be read in a folder that may not be written: nobody is writing there."""
-    unused = not path.with_name(f"{path.name}-wal").exists()
-    return "&immutable=1" if unused and not os.access(path.resolve().parent, os.W_OK) else ""
+    if os.access(path.resolve().parent, os.W_OK):
+        return ""
+    return "" if _may_exist(path.with_name(f"{path.name}-wal")) else "&immutable=1"
 
 
 def refuse_unwritable(url: URL) -> None:

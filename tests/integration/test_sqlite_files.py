@@ -96,6 +96,15 @@ def test_a_file_in_wal_mode_is_read_where_nothing_may_be_written(shared: Path) -
     assert told(lambda: admin.check().status) == "Status.OUTDATED"
 
 
+def test_a_folder_that_may_not_be_entered_is_an_error_of_ours(shared: Path) -> None:
+    admin = old_file(shared)
+    shared.chmod(0o700)
+    if os.getuid() != 0:
+        shared.chmod(0o000)
+    assert "CannotConnect" in (answer := told(admin.check))
+    assert "Check that you may read and write the file and its folder" in answer
+
+
 @pytest.mark.parametrize("mode", ["delete", "wal"])
 def test_a_reader_holds_an_upgrade_up_in_a_rollback_journal_and_not_in_wal_mode(sqlite: Database, mode: str) -> None:
     old_agents(sqlite)
