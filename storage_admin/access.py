@@ -150,9 +150,11 @@ def no_rights(plan: Plan, dialect: Dialect, role: str, facts: TableFacts | None,
     from storage_admin.render import grants, script
 
     owner = facts.owner if facts is not None else None
-    joins = facts is not None and not facts.may_alter and not facts.owner_is_superuser
+    foreign = facts is not None and not facts.may_alter
+    takes_over = foreign and facts is not None and facts.owner_is_superuser
+    member_of = owner if foreign and not takes_over else None
     creates = facts is None or not facts.may_create
-    given = grants(dialect, plan.table, role=role, owner=owner if joins else None, create=creates)
+    given = grants(dialect, plan.table, role=role, owner=member_of, create=creates, takes_over=takes_over)
     return NoRights(
         table=str(plan.table),
         role=role,

@@ -104,7 +104,7 @@ CONNECTING = (
     ("connection slots", "The server has no connection left; try again later or raise its limit."),
     ("starting up", "The server starts or recovers; try again in a moment."),
     ("shutting down", "The server stops or restarts; try again in a moment."),
-    ("role", "Check the user name in the URL."),
+    ("role", "Check the user name in the URL, and --role."),
     ("does not exist", "Check the name of the database in the URL."),
     ("failed to resolve host", "Check the name of the host in the URL."),
     ("connection refused", "Check host and port, and that the server is running."),

@@ -114,12 +114,19 @@ def script(plans: Iterable[Plan], dialect: Dialect, header: str) -> str:
     return "\n\n".join([f"-- {comment(header)}", *parts]) + "\n" if parts else ""
 
 
-def grants(dialect: Dialect, table: TableName, *, role: str, owner: str | None, create: bool) -> tuple[str, ...]:
-    """What gives a role the right to change a table: to be its owner, or, for its schema, to create in it."""
+def grants(
+    dialect: Dialect, table: TableName, *, role: str, owner: str | None, create: bool, takes_over: bool = False
+) -> tuple[str, ...]:
+    """What gives a role the right to change a table: to be a member of its owner, or, where that is a superuser, to be
+    its owner; and to create in its schema.
+    """
     quote = COMPILERS[dialect.name](paramstyle="named").identifier_preparer.quote
     if dialect.grant:
         return (dialect.grant.format(schema=quote(table.schema or ""), role=role),)
     found = [f"GRANT {quote(owner)} TO {quote(role)}"] if owner is not None and owner != role else []
+    if takes_over:
+        name = ".".join(quote(part) for part in (table.schema, table.name) if part is not None)
+        found.append(f"ALTER TABLE {name} OWNER TO {quote(role)}")
     if create and table.schema is not None:
         found.append(f"GRANT USAGE, CREATE ON SCHEMA {quote(table.schema)} TO {quote(owner or role)}")
     return tuple(found)

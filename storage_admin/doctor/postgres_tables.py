@@ -143,14 +143,15 @@ def _rights(patient: Patient) -> Iterator[Finding]:
             level, seen = Level.PROBLEM, f"{some(names)} cannot be upgraded: {lacks}"
         else:
             level, seen = Level.NOTE, f"{some(names)} could not be upgraded, if it had to be: {lacks}"
-        advice = _ask(patient, names[0], role=role, owner=None if may_alter or is_superuser else owner)
+        joined = None if may_alter or is_superuser else owner
+        advice = _ask(patient, names[0], role=role, owner=joined, takes_over=is_superuser and not may_alter)
         yield Finding("rights", level, seen, advice, name_of((n.schema, n.name) for n in names))
 
 
-def _ask(patient: Patient, table: TableName, *, role: str, owner: str | None) -> str:
+def _ask(patient: Patient, table: TableName, *, role: str, owner: str | None, takes_over: bool) -> str:
     from storage_admin.render import grants
 
-    given = grants(patient.dialect, table, role=role, owner=owner, create=True)
+    given = grants(patient.dialect, table, role=role, owner=owner, create=True, takes_over=takes_over)
     as_owner = f", then storage-admin upgrade --role {owner}" if owner else ""
     return (
         f"To upgrade as {role}, ask for: {'; '.join(given)}{as_owner}. Or let the owner run storage-admin, or what "
