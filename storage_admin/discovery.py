@@ -72,13 +72,15 @@ class Finder:
         self.measure = measure
         self.notes: list[str] = []
         self.facts: dict[TableName, TableFacts] = {}
+        self._taken: frozenset[TableName] | None = None
+        self._again: set[TableName] = set()
         self._large: dict[TableName, bool] = {}
 
     def twin(self, connection: Connection) -> Finder:
         """The same look on another connection, with what is known already."""
         twin = Finder(connection, self.dialect, self.catalog, self.schema, self.shown, index_limit=self.index_limit)
         twin.only_indexes, twin.measure = self.only_indexes, self.measure
-        twin.facts, twin._large = self.facts, self._large
+        twin.facts, twin._large, twin._taken = self.facts, self._large, self._taken
         return twin
 
     def survey(
@@ -100,7 +102,9 @@ class Finder:
         chosen = self._discovered(found) if refs is None else self._named(refs, found)
         make = self._planner(recorded, to)
         plans = tuple(make(name, live, kinds, ()) for name, (live, kinds) in chosen.items())
-        plans = self._with_free_names(plans, make)
+        self._taken = self._names_gone(plans)
+        self._again.clear()
+        plans = self._with_free_names(plans, make, self._taken)
         return plans, self._all_notes(plans, details=details)
 
     def again(self, plan: Plan) -> Plan:
@@ -116,7 +120,10 @@ class Finder:
         kinds = with_named(self._identity(live), plan.kinds, self.catalog) if live is not None else plan.kinds
         recorded = {plan.table: plan.recorded} if plan.recorded is not None else {}
         make = self._planner(recorded, plan.target_version)
-        return self._with_free_names((make(plan.table, live, kinds, ()),), make)[0]
+        # The first time the names that were gone a moment ago will do: if one is gone since, the server says so.
+        names = self._taken if plan.table not in self._again else None
+        self._again.add(plan.table)
+        return self._with_free_names((make(plan.table, live, kinds, ()),), make, names)[0]
 
     def glance(self, ref: TableRef) -> Plan | None:
         """The plan of one named table, to the head, without the log: one query where it is current.
@@ -291,8 +298,8 @@ class Finder:
 
         return make
 
-    def _with_free_names(self, plans: tuple[Plan, ...], make: Planner) -> tuple[Plan, ...]:
-        # Only who is about to create an index has to know which names are gone.
+    def _names_gone(self, plans: Iterable[Plan]) -> frozenset[TableName]:
+        # Only who is about to create an index has to know.
         wanted = {
             self.dialect.index_name(plan.table, change.index, attempt=attempt)
             for plan in plans
@@ -300,7 +307,12 @@ class Finder:
             if isinstance(change, CreateIndex)
             for attempt in range(NAMES_TRIED)
         }
-        taken = inspector.existing_names(self.connection, self.dialect, wanted) if wanted else frozenset()
+        return inspector.existing_names(self.connection, self.dialect, wanted) if wanted else frozenset()
+
+    def _with_free_names(
+        self, plans: tuple[Plan, ...], make: Planner, taken: frozenset[TableName] | None = None
+    ) -> tuple[Plan, ...]:
+        taken = self._names_gone(plans) if taken is None else taken
         if taken:
             plans = tuple(make(p.table, p.live, p.kinds, taken) if p.changes else p for p in plans)
         if self.only_indexes:

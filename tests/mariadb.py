@@ -86,7 +86,9 @@ class MariaServer:
         self._quietly([installer or "mariadb-install-db", *options, f"--datadir={self.datadir}"])
 
     def _quietly(self, command: list[str]) -> None:
-        done = subprocess.run([*unprivileged(), *command], cwd="/", capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*unprivileged(), *command], cwd="/", capture_output=True, text=True, check=False, env=self._environment()
+        )
         if done.returncode:
             raise RuntimeError(f"{command[0]}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
 
@@ -98,6 +100,7 @@ class MariaServer:
                 cwd="/",
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
+                env=self._environment(),
             )
             if self._answers():
                 return
@@ -105,6 +108,10 @@ class MariaServer:
             self._process.wait()
             if attempt == STARTS - 1:  # before that, somebody else may have taken the port
                 raise RuntimeError(self.log())
+
+    def _environment(self) -> dict[str, str]:
+        # A server that starts removes the temporary tables of every other one with the same folder for them.
+        return os.environ | {"TMPDIR": str(self.folder)}
 
     def _options(self) -> Sequence[str]:
         files = (f"--datadir={self.datadir}", f"--socket={self.folder}/sock", f"--pid-file={self.folder}/pid")
