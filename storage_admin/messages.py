@@ -61,13 +61,10 @@ def displayed_url(url: URL) -> str:
 
 def sql_state(error: exc.DBAPIError) -> str | None:
     """The SQLSTATE of an error of PostgreSQL, the number of one of MySQL, None where there is neither."""
-    # mysql-connector has both a number and a SQLSTATE, which says less.
-    state = next(
-        (found for name in ("errno", "sqlstate", "pgcode") if (found := getattr(error.orig, name, None))), None
-    )
     arguments: tuple[Any, ...] = getattr(error.orig, "args", ())
-    if state is None and arguments and isinstance(arguments[0], int):
-        state = arguments[0]
+    if arguments and isinstance(arguments[0], int):
+        return str(arguments[0])  # MySQL has a SQLSTATE too, which says less
+    state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
     return str(state) if state else None
 
 

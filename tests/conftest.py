@@ -18,7 +18,7 @@ from psycopg import sql
 from pymysql.constants import CLIENT
 from tabulate import tabulate
 
-from storage_admin import PostgresStorage, SqliteStorage, StorageAdmin
+from storage_admin import MySQLStorage, PostgresStorage, SqliteStorage, StorageAdmin
 from storage_admin.catalog import load_catalog
 from storage_admin.dialects import DIALECTS
 from tests.mariadb import MariaServer
@@ -38,6 +38,11 @@ for name in ("STORAGE_ADMIN_DB_URL", "DATABASE_URL", "STORAGE_ADMIN_VERSIONS", "
     os.environ.pop(name, None)
 
 numbers = count()
+STORAGES: dict[str, type[PostgresStorage | MySQLStorage | SqliteStorage]] = {
+    "postgresql": PostgresStorage,
+    "sqlite": SqliteStorage,
+    "mysql": MySQLStorage,
+}
 
 
 @dataclass(frozen=True)
@@ -71,10 +76,9 @@ class Database:
     def admin(self, **options: Any) -> StorageAdmin:
         return StorageAdmin(self.url, **options)
 
-    def storage(self, table: str = "sessions", **options: Any) -> PostgresStorage | SqliteStorage:
+    def storage(self, table: str = "sessions", **options: Any) -> PostgresStorage | MySQLStorage | SqliteStorage:
         """A storage with an engine of its own, unless one is given."""
-        made = PostgresStorage if self.dialect.has_schemas else SqliteStorage
-        storage = made(table, **({"db_url": self.url} | options))
+        storage = STORAGES[self.dialect.name](table, **({"db_url": self.url} | options))
         self.engines.append(storage.db_engine)
         return storage
 

@@ -93,7 +93,8 @@ def test_a_current_table_costs_one_statement_at_the_start_and_one_for_each_call(
         for call in (lambda: storage.read("s1"), lambda: storage.upsert(session()), storage.get_all_sessions):
             sent.clear()
             call()
-            assert len(sent) == 1
+            upserted = any("INSERT" in statement for statement in sent)
+            assert len(sent) == (2 if upserted and database.dialect.name == "mysql" else 1)  # it has no RETURNING
         sent.clear()
         database.storage(db_url=None, db_engine=engine, mode="agent", auto_upgrade_schema=True).read("s1")
         assert len(sent) == 1  # the process knows the table already
@@ -211,7 +212,7 @@ def test_on_a_small_table_the_index_is_built_at_the_start(database: Database) ->
 
 
 def test_a_table_that_is_no_session_table_is_left_alone(database: Database) -> None:
-    database.run(f"CREATE TABLE {database.table('sessions')} (session_id text PRIMARY KEY, basket text)")
+    database.run(f"CREATE TABLE {database.table('sessions')} (session_id varchar(99) PRIMARY KEY, basket text)")
     before = definition(database)
     with pytest.raises(NotASessionTable):
         database.storage(mode="agent", auto_upgrade_schema=True)
@@ -266,12 +267,12 @@ def test_threads_of_one_process_wait_for_one_upgrade(database: Database) -> None
 
 RACER = """
 import json, sys
-from storage_admin import PostgresStorage, SqliteStorage
+from storage_admin import MySQLStorage, PostgresStorage, SqliteStorage
 from storage_admin.storage.sessions import session_class
 name, url, number = json.loads(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
-storage = {"postgresql": PostgresStorage, "sqlite": SqliteStorage}[name](
+storage = {"postgresql": PostgresStorage, "sqlite": SqliteStorage, "mysql": MySQLStorage}[name](
     "sessions", db_url=url, mode="agent", auto_upgrade_schema=True)
 storage.upsert(session_class("agent")(session_id=f"s{number}", user_id="ada", memory={"runs": [number]}))
 assert storage.read(f"s{number}").memory == {"runs": [number]}
