@@ -10,13 +10,15 @@ from typing import Any
 
 import sqlalchemy as sa
 from agno.run.v2.workflow import WorkflowRunResponse
+from agno.storage.mysql import MySQLStorage as AgnoMySQL
 from agno.storage.postgres import PostgresStorage as AgnoPostgres
 from agno.storage.sqlite import SqliteStorage as AgnoSqlite
 
-from storage_admin import PostgresStorage, SqliteStorage
 from tests.compat.agents import run
-from tests.conftest import Database
+from tests.conftest import STORAGES, Database
 from tests.shapes import SECONDS, Shape
+
+AGNO: dict[str, Any] = {"postgresql": AgnoPostgres, "mysql": AgnoMySQL}
 
 OLD_RUNS = 2
 STATE = {"topic": "Grüße", "steps": [1, 2.5, None]}
@@ -71,7 +73,8 @@ def old_run(kind: str, session: str, number: int) -> dict[str, Any]:
 def fill(database: Database, shape: Shape, kind: str) -> None:
     """Create the table, and two sessions of two runs each in it."""
     if database.dialect.has_schemas:
-        database.run("DROP SCHEMA IF EXISTS ai CASCADE; CREATE SCHEMA ai")
+        cascade = "" if database.dialect.name == "mysql" else "CASCADE"
+        database.run(f"DROP SCHEMA IF EXISTS ai {cascade}; CREATE SCHEMA ai")
     else:
         Path(database.dsn).unlink(missing_ok=True)
     database.run(shape.ddl)
@@ -120,12 +123,10 @@ def rows(database: Database, shape: Shape) -> dict[str, dict[str, Any]]:
 def storage_of(database: Database, shape: Shape, *, ours: bool, auto: bool, **options: Any) -> Any:
     """A storage for the table, ours or Agno's, that knows nothing from an earlier one."""
     options |= {"auto_upgrade_schema": auto}
-    if not database.dialect.has_schemas:
-        if ours:
-            return SqliteStorage(shape.name, db_engine=database.engine(), **options)
+    if not ours and not database.dialect.has_schemas:
         return AgnoSqlite(shape.name, db_file=database.dsn, **options)
-    engine = database.engine()
-    return (PostgresStorage if ours else AgnoPostgres)(shape.name, db_engine=engine, **options)
+    made = (STORAGES if ours else AGNO)[database.dialect.name]
+    return made(shape.name, db_engine=database.engine(), **options)
 
 
 def one_more_run(database: Database, shape: Shape, kind: str, opened: Callable[[], Any], base_url: str) -> Verdict:

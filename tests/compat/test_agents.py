@@ -20,7 +20,8 @@ from tests.conftest import Database
 from tests.shapes import released_shapes
 from tests.storage.test_start import statements
 
-AGNO_1_1_10 = {"postgresql": "PG-A2", "sqlite": "SQ-A2"}
+AGNO_1_1_10 = {"postgresql": "PG-A2", "sqlite": "SQ-A2"}  # there was no MySQL yet
+old_backends = pytest.mark.parametrize("database", ["postgres", "sqlite"], indirect=True)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -36,6 +37,7 @@ def test_a_talk_goes_on_in_a_new_object(database: Database, openai: str, kind: s
     assert found.user_id == "ada"
 
 
+@old_backends
 def test_an_agent_with_two_runs_on_a_table_of_agno_1_1_10_has_three_after_one_more_and_one_with_agnos_own(
     database: Database, openai: str
 ) -> None:
@@ -49,6 +51,7 @@ def test_an_agent_with_two_runs_on_a_table_of_agno_1_1_10_has_three_after_one_mo
     assert found == {True: (3, True), False: (1, False)}
 
 
+@old_backends
 def test_an_agent_on_an_outdated_table_without_the_flag_fails_instead_of_starting_empty(
     database: Database, openai: str
 ) -> None:
@@ -88,7 +91,8 @@ def test_a_run_costs_one_read_and_one_upsert(database: Database, openai: str) ->
     talker.run("hello")
     with statements(storage.db_engine) as sent:
         talker.run("hello")
-    assert [statement.split()[0] for statement in sent] == ["SELECT", "INSERT"]
+    returned = ["SELECT"] if storage.backend == "mysql" else []  # it has no RETURNING
+    assert [statement.split()[0] for statement in sent] == ["SELECT", "INSERT", *returned]
 
 
 def test_the_session_of_another_user_is_not_taken_over(database: Database, openai: str) -> None:

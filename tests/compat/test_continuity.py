@@ -27,7 +27,7 @@ Opener = Callable[[Shape], Database]
 
 @pytest.fixture
 def database_of(request: pytest.FixtureRequest) -> Opener:
-    names = {"postgresql": "postgres", "sqlite": "sqlite"}
+    names = {"postgresql": "postgres", "sqlite": "sqlite", "mysql": "mariadb"}
     return lambda shape: request.getfixturevalue(names[shape.dialect])
 
 
