@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 OTHERWISE = "Or give the right, and run it again, with --role where a role was granted:"
 SHOWN = 3
 QUERY_SHOWN = 60
-MINUTE = 60
+SHORT, MINUTE = 10, 60  # seconds
 # What a query says in quotes, in a comment or in digits may be content of a session: nothing from there on is shown.
 CONTENT = re.compile(r"""['"$`#]|/\*|--|\b[0-9]""")
 
@@ -209,5 +209,5 @@ def shortened(query: str) -> str:
 def duration(seconds: float) -> str:
     """``0.3 s``, ``12 s``, ``3 min``, ``2 h``."""
     if seconds < MINUTE:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004
+        return f"{seconds:.1f} s" if seconds < SHORT else f"{seconds:.0f} s"
     return f"{seconds / MINUTE:.0f} min" if seconds < MINUTE * MINUTE else f"{seconds / MINUTE / MINUTE:.0f} h"

@@ -197,7 +197,7 @@ class NoDatabase(UsageError, ValueError):
 
 class WrongDatabase(UsageError, ValueError):
     """{storage} keeps sessions in {title}, and this is {found}. storage_admin has PostgresStorage, MySQLStorage,
-    SingleStoreStorage and SqliteStorage.
+    and SqliteStorage.
     """
 
 
