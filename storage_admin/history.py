@@ -76,8 +76,9 @@ def create(connection: Connection, schema: str | None) -> None:
 def record(connection: Connection, revision: Revision) -> int:
     """Add a revision; return its number. It is the baseline if it is the first one of a table that was there before."""
     table = _table(revision.table.schema)
-    known = sa.exists().where(table.c.table_name == revision.table.name)
-    baseline = sa.not_(known) if revision.baseline else False
+    # A subquery of its own: MySQL reads a table that it inserts into only through a derived one (error 1093).
+    known = sa.select(table.c.id).where(table.c.table_name == revision.table.name).limit(1).subquery()
+    baseline = sa.not_(sa.exists().select_from(known)) if revision.baseline else False
     added = connection.execute(
         table.insert().values(
             table_name=revision.table.name,

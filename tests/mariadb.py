@@ -78,7 +78,7 @@ class MariaServer:
             self._private.__exit__(None, None, None)
 
     def _create(self) -> None:
-        if Path(self.program).name == "mysqld":
+        if self._is_mysql():
             self._quietly([self.program, "--no-defaults", "--initialize-insecure", f"--datadir={self.datadir}"])
             return
         installer = shutil.which("mariadb-install-db", path=f"{Path(self.program).parent}:/usr/bin:/usr/local/bin")
@@ -115,8 +115,13 @@ class MariaServer:
 
     def _options(self) -> Sequence[str]:
         files = (f"--datadir={self.datadir}", f"--socket={self.folder}/sock", f"--pid-file={self.folder}/pid")
-        address = (f"--bind-address={self.host}", f"--port={self.port}", "--skip-name-resolve")
-        return (*files, *address, f"--log-error={self.logfile}", *self.settings)
+        address = (f"--bind-address={self.host}", f"--port={self.port}")
+        # A MySQL that resolves no names knows nobody from 127.0.0.1: its root is one of localhost.
+        names = () if self._is_mysql() else ("--skip-name-resolve",)
+        return (*files, *address, *names, f"--log-error={self.logfile}", *self.settings)
+
+    def _is_mysql(self) -> bool:
+        return Path(self.program).name == "mysqld"
 
     def _answers(self) -> bool:
         deadline = time.monotonic() + SECONDS

@@ -358,8 +358,8 @@ def test_versions_can_be_tried_in_a_folder_of_ones_own(database: Database, tmp_p
     )
     indexes = "\n".join(f'{i.columns[0]} = {{ columns = ["{i.columns[0]}"] }}' for i in newest.indexes)
     (folder / f"{number:03}_mood.toml").write_text(
-        f'summary = "Teams have a mood."\nreleased = "agno 9"\n[team.columns]\n{columns}\nmood = {{ type = "text" }}\n'
-        f'[team.indexes]\n{indexes}\nmood = {{ columns = ["mood"] }}\n'
+        f'summary = "Teams have a mood."\nreleased = "agno 9"\n[team.columns]\n{columns}\n'
+        f'mood = {{ type = "string" }}\n[team.indexes]\n{indexes}\nmood = {{ columns = ["mood"] }}\n'
     )
     newer = load_catalog(folder)
     database.admin().upgrade([f"{database.table('sessions')}=agent,team"])
