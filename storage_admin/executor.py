@@ -189,7 +189,7 @@ class _Upgrade:
         after = self.replan() if statements else plan
         if after.transactional:
             raise UpgradeIncomplete(table=str(self.table), pending=", ".join(map(str, after.transactional)))
-        self.sent = statements
+        self.sent = statements if self.dialect.transactional_ddl else ()
         if statements or self.unlogged:
             self._record(self.connection, after)
         return after
@@ -302,8 +302,10 @@ class _Upgrade:
                 self._execute(way, UNCHANGED if self.dialect.transactional_ddl else PERHAPS)
             except Unsupported as refused:
                 problem = str(refused)
-            else:
-                return way
+                continue
+            if not self.dialect.transactional_ddl:
+                self.statements, self.unlogged = (*self.statements, way), True
+            return way
         raise NeedsCopy(table=str(self.table), statement=_shortened(statement), problem=problem)
 
     def _execute(self, statement: str, left: str) -> None:

@@ -81,6 +81,31 @@ def test_a_table_in_use_is_given_up_with_5_and_settings_are_given_back(database:
         assert lock is None
 
 
+def test_what_was_done_before_a_lock_timeout_is_told_and_recorded(database: Database) -> None:
+    name = old_agents(database)
+    engine = database.engine()
+    tries: list[str] = []
+    with connect(database) as reader, reader.cursor() as cursor:
+
+        @sa.event.listens_for(engine, "before_cursor_execute")
+        def be_in_the_way(*arguments: object) -> None:
+            statement = str(arguments[2])
+            if "ADD INDEX" in statement:
+                tries.append(statement)
+                if len(tries) == 1:
+                    reader.begin()
+                    cursor.execute("SELECT * FROM ai.sessions")
+                else:
+                    reader.rollback()
+
+        [outcome] = StorageAdmin(engine).upgrade().outcomes
+    assert len(tries) == 2
+    assert outcome.statements[0].startswith(COLUMNS)
+    assert len(outcome.statements) == 2
+    [revision] = database.admin().history(name)
+    assert (revision.statements, revision.from_version, revision.to_version) == (outcome.statements, 4, 10)
+
+
 def test_an_account_without_rights_is_told_which_ones_to_ask_for(database: Database) -> None:
     old_agents(database)
     database.run("CREATE USER app@'%'; GRANT SELECT, INSERT, UPDATE ON ai.* TO app@'%'")
