@@ -132,9 +132,10 @@ def test_a_read_only_server_is_refused_before_anything_is_sent(database: Databas
 def test_a_server_that_is_too_old_is_read_and_not_changed(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     old_agents(database)
     assert isinstance(MYSQL.oldest, dict)
-    monkeypatch.setitem(MYSQL.oldest, "MariaDB", (99, 0))
+    for product in MYSQL.oldest:
+        monkeypatch.setitem(MYSQL.oldest, product, (99, 0))
     assert database.admin().plan().plans[0].changes
-    with pytest.raises(ServerTooOld, match=r"runs MariaDB \d+\.\d+, which can be .* that takes MariaDB 99.0"):
+    with pytest.raises(ServerTooOld, match=r"runs (\w+) \d+\.\d+, which can be .* that takes \1 99.0"):
         database.admin().upgrade()
 
 
