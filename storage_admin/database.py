@@ -44,6 +44,7 @@ KEEPALIVE = {
 # A server that will take us soon: it has no connection left, or starts, or stops to start again.
 NOT_YET = ("too many", "remaining connection slots", "starting up", "shutting down", "in recovery mode")
 CONNECT_SECONDS = 10
+DEAD_IN_A_POOL = 30  # connections, that are tried before it is given up
 PREPARED = "storage_admin_prepared"
 
 # What people write, and the driver that we bring.
@@ -297,12 +298,27 @@ _turns: WeakKeyDictionary[Any, RLock] = WeakKeyDictionary()  # of threads, on po
 def autocommit(connection: Connection) -> None:
     """Let each statement be a transaction of its own."""
     try:
-        connection.execution_options(isolation_level="AUTOCOMMIT", stream_results=False)
+        _set_autocommit(connection)
     except (connection.dialect.loaded_dbapi.Error, exc.InvalidRequestError):
         # Somebody's event handler has said something to the new connection, a SET, and left it at that.
         connection.connection.commit()
         connection.commit()
-        connection.execution_options(isolation_level="AUTOCOMMIT", stream_results=False)
+        _set_autocommit(connection)
+
+
+def _set_autocommit(connection: Connection) -> None:
+    # A server that has to be told shows here that the connection died in the pool: others of the pool may have, too.
+    for _ in range(DEAD_IN_A_POOL):
+        try:
+            connection.execution_options(isolation_level="AUTOCOMMIT", stream_results=False)
+        except connection.dialect.loaded_dbapi.Error as error:
+            if not connection.dialect.is_disconnect(error, cast("Any", connection.connection.dbapi_connection), None):
+                raise
+            connection.invalidate(error)
+            connection.rollback()
+        else:
+            return
+    connection.execution_options(isolation_level="AUTOCOMMIT", stream_results=False)
 
 
 @contextmanager

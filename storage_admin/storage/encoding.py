@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from storage_admin.dialects import Dialect
 
 ESCAPED_NUL = rb"\u0000"
+LONG_NUMBER = re.compile(rb"[0-9]{19}")  # or a text of digits
 SURROGATE = re.compile("[\ud800-\udfff]")
 REFUSED = re.compile("[\0\ud800-\udfff]")
 INTEGERS = range(-(2**63), 2**64)  # that 64 bits hold
@@ -56,7 +57,7 @@ class Encoder:
         try:
             data = _encode(value)
             # One comparison finds all that JSON changes in silence: NaN becomes null, a date text, a tuple a list.
-            if not (self.escapes_nul and ESCAPED_NUL in data) and (fresh := _decode(data)) == value:
+            if not self._is_suspect(data) and (fresh := _decode(data)) == value:
                 return data, fresh
         except (TypeError, ValueError, msgspec.MsgspecError):
             pass  # the careful way knows where and why
@@ -69,6 +70,11 @@ class Encoder:
         if value is None or (value.isascii() and "\0" not in value):
             return value
         return self._clean(value, path)
+
+    def _is_suspect(self, data: bytes) -> bool:
+        if self.escapes_nul and ESCAPED_NUL in data:
+            return True
+        return self.rounds_integers and LONG_NUMBER.search(data) is not None
 
     def _carefully(self, value: object, path: str) -> tuple[bytes, Any]:
         try:

@@ -9,7 +9,7 @@ from sqlalchemy import exc
 
 from storage_admin.database import checked_out, parse_url
 from storage_admin.errors import NotStorable, SessionIdTaken, SessionOwnedByAnother
-from storage_admin.messages import driver_message, sql_state
+from storage_admin.messages import sql_state
 from storage_admin.storage.base import SqlStorage
 from storage_admin.storage.encoding import Encoder
 from storage_admin.storage.mysql_statements import MySQLStatements
@@ -124,6 +124,6 @@ class MySQLStorage(SqlStorage):
         raise NotStorable(table=self._shown, session_id=session.session_id, path=column, problem=problem)
 
     def _refuse_what_does_not_fit(self, error: exc.DBAPIError, sent: dict[str, Any], session: Any) -> None:
-        column = COLUMN.search(driver_message(error))
+        column = COLUMN.search(str(error.orig))
         if sql_state(error) in NOT_HELD and column is not None and column[1] in sent:
             self._refuse(column[1], sent[column[1]], session)
