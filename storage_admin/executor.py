@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -31,7 +30,7 @@ from storage_admin.locking import ANOTHER, Busy, Patience, attempts, closing, is
 from storage_admin.messages import advice_for, displayed_url, driver_message, sql_state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
 
     from sqlalchemy import Connection
@@ -288,11 +287,10 @@ class _Upgrade:
         changes = tuple(changes)
         if not changes:
             return ()
-        with quiet("alembic"):
-            # It costs a tenth of a second to import: only who has something to do pays for it.
-            from storage_admin.render import render_changes
+        # It costs a tenth of a second to import: only who has something to do pays for it.
+        from storage_admin.render import render_changes
 
-            return render_changes(self.table, changes, self.dialect)
+        return render_changes(self.table, changes, self.dialect)
 
     def _run(self, statement: str) -> str:
         """Run a statement the cheapest way that the server supports; return what was run."""
@@ -376,18 +374,6 @@ class _Upgrade:
             history.amend(connection, self.revision, revision)
         else:
             self.revision_sent = history.record(connection, revision)
-
-
-@contextmanager
-def quiet(name: str) -> Iterator[None]:
-    """Keep a library from writing into an application's log how it works, which is not what we do."""
-    logger = logging.getLogger(name)
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _shortened(statement: str) -> str:

@@ -75,30 +75,30 @@ def create(connection: Connection, schema: str | None) -> None:
 
 def record(connection: Connection, revision: Revision) -> int:
     """Add a revision; return its number. It is the baseline if it is the first one of a table that was there before."""
-    table = _table(revision.table.schema)
-    # A subquery of its own: MySQL reads a table that it inserts into only through a derived one (error 1093).
-    known = sa.select(table.c.id).where(table.c.table_name == revision.table.name).limit(1).subquery()
-    baseline = sa.not_(sa.exists().select_from(known)) if revision.baseline else False
-    added = connection.execute(
-        table.insert().values(
-            table_name=revision.table.name,
-            kinds=",".join(revision.kinds),
-            from_version=revision.from_version,
-            to_version=revision.to_version,
-            baseline=baseline,
-            statements=json.dumps(revision.statements),
-            duration_ms=revision.duration_ms,
-            tool_version=revision.tool_version,
-            **_now(connection),
-        )
-    )
-    [number] = added.inserted_primary_key or [0]
+    insert = _insert(revision.table.schema, revision.baseline, connection.dialect.name in ("mysql", "mariadb"))
+    values = {
+        "table_name": revision.table.name,
+        "kinds": ",".join(revision.kinds),
+        "from_version": revision.from_version,
+        "to_version": revision.to_version,
+        "statements": json.dumps(revision.statements),
+        "duration_ms": revision.duration_ms,
+        "tool_version": revision.tool_version,
+    }
+    [number] = connection.execute(insert, values).inserted_primary_key or [0]
     return int(number)
 
 
-def _now(connection: Connection) -> dict[str, Any]:
+@lru_cache(maxsize=256)
+def _insert(schema: str | None, baseline: bool, zoned: bool) -> sa.Insert:
+    table = _table(schema)
+    # A subquery of its own: MySQL reads a table that it inserts into only through a derived one (error 1093).
+    known = sa.select(table.c.id).where(table.c.table_name == sa.bindparam("table_name")).limit(1).subquery()
+    first = sa.not_(sa.exists().select_from(known)) if baseline else sa.false()
     # MySQL's CURRENT_TIMESTAMP is the time of the session's zone, and its columns know no zone.
-    return {"applied_at": sa.func.utc_timestamp()} if connection.dialect.name in ("mysql", "mariadb") else {}
+    now = {"applied_at": sa.func.utc_timestamp()} if zoned else {}
+    filled = ("table_name", "kinds", "from_version", "to_version", "statements", "duration_ms", "tool_version")
+    return table.insert().values({name: sa.bindparam(name) for name in filled} | {"baseline": first} | now)
 
 
 def amend(connection: Connection, number: int, revision: Revision) -> None:

@@ -39,19 +39,23 @@ def find_tables(
     estimates and sizes, which cost a look at every file, and on PostgreSQL the text of defaults; without it an empty
     text stands for any default.
     """
-    catalogue = dialect.catalogue.format(
-        filter=f"({dialect.named_filter} OR {dialect.shape_filter})" if markers else dialect.named_filter,
-        default=dialect.detail_default if details else dialect.default_known,
-        rows=dialect.detail_rows if details else "NULL",
-        size=dialect.detail_size if details else "NULL",
-        scope=dialect.scope.get(_scope(names, markers, schema), ""),
-    )
-    parameters = {"schema": schema, "names": _listed(names), "only": next(iter(names), None)}
-    parameters["markers"] = _listed(markers)
-    parameters = {name: value for name, value in parameters.items() if f":{name}" in catalogue}
+    catalogue = _catalogue(dialect, _scope(names, markers, schema), by_shape=bool(markers), details=details)
+    known = {"schema": schema, "names": _listed(names), "markers": _listed(markers), "only": next(iter(names), None)}
+    parameters = {name: value for name, value in known.items() if f":{name}" in catalogue}
     found = [_table(*row) for row in ask(connection, catalogue, parameters)]
     tables = tuple(sorted(found, key=lambda live: (live.name.schema or "", live.name.name)))
     return _measured(connection, tables) if details and not dialect.estimates_rows else tables
+
+
+@lru_cache
+def _catalogue(dialect: Dialect, scope: str, *, by_shape: bool, details: bool) -> str:
+    return dialect.catalogue.format(
+        filter=f"({dialect.named_filter} OR {dialect.shape_filter})" if by_shape else dialect.named_filter,
+        default=dialect.detail_default if details else dialect.default_known,
+        rows=dialect.detail_rows if details else "NULL",
+        size=dialect.detail_size if details else "NULL",
+        scope=dialect.scope.get(scope, ""),
+    )
 
 
 def _listed(names: Collection[str]) -> str:

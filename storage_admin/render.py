@@ -6,11 +6,16 @@ What this module returns is what `plan --sql` prints and, text for text, what `e
 from __future__ import annotations
 
 import io
+import logging
+import re
+from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
+from msgspec.structs import replace
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.schema import CreateSchema as CreateSchemaElement
 from sqlalchemy.types import UserDefinedType
@@ -21,7 +26,7 @@ from storage_admin.changes import AddColumn, CreateIndex, CreateSchema, CreateTa
 from storage_admin.schema import TableName
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from storage_admin.changes import Build, Change, Plan
     from storage_admin.dialects import Dialect
@@ -48,10 +53,10 @@ class SqlType(UserDefinedType[Any]):
         return self.sql
 
 
-# Alembic writes a tab as four spaces, and SQLAlchemy ends the lines of a table with a blank; neither may happen inside
-# a name, so these characters go through both in disguise.
-DISGUISE = str.maketrans("\t\n", "\ufdd0\ufdd1")
-UNDISGUISE = str.maketrans("\ufdd0\ufdd1", "\t\n")
+# Rendered are names that stand for the real ones: characters that are in no text, so that they are always quoted. A
+# thousand tables then share one rendering, and what Alembic or SQLAlchemy do to a tab, a dot or a % reaches no name.
+STAND_IN = "\ufdd0"
+STOOD_IN = re.compile(f'(["`]){STAND_IN}(\\d+)\\1')
 
 
 class Statements(io.StringIO):
@@ -64,7 +69,7 @@ class Statements(io.StringIO):
     def write(self, text: str, /) -> int:
         """Take one statement."""
         if statement := text.strip().removesuffix(";"):
-            self.statements.append(statement.replace(", \n", ",\n").translate(UNDISGUISE))
+            self.statements.append(statement.replace(", \n", ",\n"))
         return len(text)
 
 
@@ -75,28 +80,65 @@ def render(plan: Plan, dialect: Dialect) -> tuple[str, ...]:
 
 def render_changes(name: TableName, changes: Iterable[Change], dialect: Dialect) -> tuple[str, ...]:
     """The statements of some changes of a table, without terminators."""
-    if not dialect.algorithms:
-        return _one_by_one(name, changes, dialect)
-    quote = COMPILERS[dialect.name](paramstyle="named").identifier_preparer.quote
-    return combined(name, changes, dialect, lambda some: _one_by_one(name, some, dialect), quote)
+    names: list[str] = []
 
+    def stand_in(real: str) -> str:
+        names.append(real)
+        return f"{STAND_IN}{len(names) - 1}"
 
-def _one_by_one(name: TableName, changes: Iterable[Change], dialect: Dialect) -> tuple[str, ...]:
-    buffer = Statements()
-    context = MigrationContext.configure(
-        dialect=COMPILERS[dialect.name](paramstyle="named"),
-        opts={"as_sql": True, "output_buffer": buffer, "literal_binds": True},
+    table = TableName(stand_in(name.schema) if name.schema is not None else None, stand_in(name.name))
+    renamed = tuple(_renamed(change, table, stand_in) for change in changes)
+    quote = _quote(dialect)
+    return tuple(
+        STOOD_IN.sub(lambda found: quote(names[int(found[2])]), text) for text in _text(table, renamed, dialect)
     )
+
+
+def _renamed(change: Change, table: TableName, stand_in: Callable[[str], str]) -> Change:
+    match change:
+        case CreateSchema():
+            return CreateSchema(table.schema or change.schema)
+        case CreateIndex() | RebuildIndex():
+            return replace(change, name=stand_in(change.name))
+    return change
+
+
+@lru_cache
+def _quote(dialect: Dialect) -> Callable[[str], str]:
+    quote: Callable[[str], str] = COMPILERS[dialect.name](paramstyle="named").identifier_preparer.quote
+    return quote
+
+
+@lru_cache(maxsize=512)
+def _text(table: TableName, changes: tuple[Change, ...], dialect: Dialect) -> tuple[str, ...]:
+    if not dialect.algorithms:
+        return _one_by_one(table, changes, dialect)
+    return combined(table, changes, dialect, lambda some: _one_by_one(table, some, dialect), _quote(dialect))
+
+
+def _one_by_one(table: TableName, changes: Iterable[Change], dialect: Dialect) -> tuple[str, ...]:
+    buffer = Statements()
+    with quiet("alembic"):
+        context = MigrationContext.configure(
+            dialect=COMPILERS[dialect.name](paramstyle="named"),
+            opts={"as_sql": True, "output_buffer": buffer, "literal_binds": True},
+        )
     operations = Operations(context)
-    table = TableName(_disguised(name.schema), name.name.translate(DISGUISE))
     for change in changes:
         _operate(change, operations, table, dialect)
     return tuple(buffer.statements)
 
 
-def _disguised(schema: str | None) -> str | None:
-    # A plain text with a dot would be taken for two names by Alembic; a quoted_name is one.
-    return sa.quoted_name(schema.translate(DISGUISE), None) if schema is not None else None
+@contextmanager
+def quiet(name: str) -> Iterator[None]:
+    """Keep a library from writing into an application's log how it works, which is not what we do."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def script(plans: Iterable[Plan], dialect: Dialect, header: str) -> str:
@@ -120,7 +162,7 @@ def grants(
     """What gives a role the right to change a table: to be a member of its owner, or, where that is a superuser, to be
     its owner; and to create in its schema.
     """
-    quote = COMPILERS[dialect.name](paramstyle="named").identifier_preparer.quote
+    quote = _quote(dialect)
     if dialect.grant:
         return (dialect.grant.format(schema=quote(table.schema or ""), role=role),)
     found = [f"GRANT {quote(owner)} TO {quote(role)}"] if owner is not None and owner != role else []
@@ -140,7 +182,7 @@ def comment(text: str) -> str:
 def _operate(change: Change, operations: Operations, table: TableName, dialect: Dialect) -> None:
     match change:
         case CreateSchema():
-            operations.execute(CreateSchemaElement(change.schema.translate(DISGUISE), if_not_exists=True))
+            operations.execute(CreateSchemaElement(change.schema, if_not_exists=True))
         case CreateTable():
             columns = [_column(column, dialect) for column in change.columns]
             operations.create_table(table.name, *columns, schema=table.schema)
@@ -152,22 +194,18 @@ def _operate(change: Change, operations: Operations, table: TableName, dialect: 
         case CreateIndex():
             _create_index(change, operations, table)
         case RebuildIndex() if change.concurrently:
-            operations.drop_index(
-                change.name.translate(DISGUISE), table.name, schema=table.schema, postgresql_concurrently=True
-            )
+            operations.drop_index(change.name, table.name, schema=table.schema, postgresql_concurrently=True)
             _create_index(change, operations, table)
         case RebuildIndex():
-            quote = operations.get_context().dialect.identifier_preparer.quote
-            parts = (table.schema, change.name.translate(DISGUISE))
-            name = ".".join(quote(part) for part in parts if part is not None)
-            operations.execute(sa.text("REINDEX INDEX " + name.replace(":", r"\:")))
+            name = ".".join(_quote(dialect)(part) for part in (table.schema, change.name) if part is not None)
+            operations.execute("REINDEX INDEX " + name)
         case _:
             assert_never(change)
 
 
 def _create_index(build: Build, operations: Operations, table: TableName) -> None:
     operations.create_index(
-        build.name.translate(DISGUISE),
+        build.name,
         table.name,
         list(build.index.columns),
         schema=table.schema,

@@ -7,12 +7,15 @@ import time
 from typing import TYPE_CHECKING
 
 from storage_admin import Status
-from tests.faults.clients import Upgrader
-from tests.faults.tables import fingerprint, indexes, large_table, outdated_again, sound
+from storage_admin.history import REVISIONS
+from tests.faults.clients import Upgrader, until
+from tests.faults.tables import fingerprint, indexes, large_table, nothing_is_locked, outdated_again, sound
 
 if TYPE_CHECKING:
     from tests.conftest import Database
     from tests.faults.conftest import Scale
+
+SCHEMAS = 20
 
 
 def test_after_each_kill_the_next_upgrade_ends_current(postgres: Database, scale: Scale) -> None:
@@ -40,3 +43,36 @@ def test_after_each_kill_the_next_upgrade_ends_current(postgres: Database, scale
         sound(postgres, table)
         assert fingerprint(postgres, table) == rows
     assert killed >= scale.kills * 2 // 3
+
+
+def test_an_upgrade_of_many_tables_that_is_killed_half_way_is_finished_by_the_next_one(
+    postgres: Database, scale: Scale
+) -> None:
+    names = [f"tenant_{number % SCHEMAS}.sessions_{number}" for number in range(scale.tables)]
+    postgres.admin().upgrade([f"{name}=agent" for name in names], to=4)
+    postgres.run("; ".join(f"DROP TABLE tenant_{number}.{REVISIONS}" for number in range(SCHEMAS)))
+    upgrader = Upgrader("--db-url", postgres.url, "--jobs", "3")
+    upgrader.go()
+    until(lambda: sum(revisions(postgres).values()) >= scale.tables // 2, "half of the tables are upgraded", 60)
+    upgrader.kill()
+    nothing_is_locked(postgres)
+    done = revisions(postgres)
+    assert scale.tables // 2 <= len(done) < scale.tables
+    report = postgres.admin().upgrade(jobs=3)
+    changed = {str(outcome.plan.table) for outcome in report.outcomes if outcome.changed}
+    assert changed.isdisjoint(done)
+    assert len(changed) == scale.tables - len(done)
+    assert set(revisions(postgres).values()) == {1}
+    assert postgres.admin().check().status is Status.CURRENT
+    nothing_is_locked(postgres)
+
+
+def revisions(database: Database) -> dict[str, int]:
+    """How many revisions each table has."""
+    found: dict[str, int] = {}
+    for number in range(SCHEMAS):
+        log = f"tenant_{number}.{REVISIONS}"
+        if database.run(f"SELECT to_regclass('{log}')") != [(None,)]:
+            query = f"SELECT 'tenant_{number}.' || table_name, count(*) FROM {log} GROUP BY table_name"
+            found.update(dict(database.run(query)))
+    return found
