@@ -8,8 +8,8 @@ import msgspec
 from sqlalchemy import exc
 
 from storage_admin import access, history, inspector
-from storage_admin.changes import AddColumn, CreateIndex, Plan, Status
-from storage_admin.compare import NAMES_TRIED, Identity, compare, difference, identify, plan_new, with_named
+from storage_admin.changes import AddColumn, CreateIndex, Plan
+from storage_admin.compare import NAMES_TRIED, Identity, compare, identify, plan_new, with_named
 from storage_admin.errors import (
     AmbiguousTable,
     BadTableName,
@@ -22,7 +22,7 @@ from storage_admin.errors import (
     TableGone,
 )
 from storage_admin.messages import driver_message
-from storage_admin.notes import near_miss, publication_notes
+from storage_admin.notes import near_miss, plan_notes, publication_notes
 from storage_admin.schema import Relation, TableName, quoted
 
 if TYPE_CHECKING:
@@ -105,7 +105,9 @@ class Finder:
         self._taken = self._names_gone(plans)
         self._again.clear()
         plans = self._with_free_names(plans, make, self._taken)
-        return plans, self._all_notes(plans, details=details)
+        self.notes += publication_notes(plans, self.facts)
+        self.notes += plan_notes(plans, self.catalog, self.dialect, details=details)
+        return plans, tuple(self.notes)
 
     def again(self, plan: Plan) -> Plan:
         """Look at the table of a plan once more, and plan its way to the same version.
@@ -349,39 +351,6 @@ class Finder:
                 self._large[table] = inspector.holds_more_than(self.connection, self.dialect, table, limit)
         return self._large[table]
 
-    # --- notes ---------------------------------------------------------------------------------------------
-
-    def _all_notes(self, plans: Sequence[Plan], *, details: bool) -> tuple[str, ...]:
-        self.notes += publication_notes(plans, self.facts)
-        if beyond := [plan for plan in plans if plan.beyond_repair and plan.status is not Status.DRIFTED]:
-            pending = ", ".join(dict.fromkeys(str(change) for plan in beyond for change in plan.beyond_repair))
-            self.notes.append(f"{_some(beyond)}: left for `storage-admin upgrade`: {pending}")
-        for plan in plans:
-            if self._behind_its_record(plan):
-                self.notes.append(
-                    f"{plan.table} was recorded at version {plan.recorded}, but its shape lacks something of it; "
-                    "the shape counts"
-                )
-        # What an older release retired was there before the younger kind was.
-        ambiguous = [p for p in plans if p.alternatives and not any(e.retired for e in p.extras)] if details else []
-        if ambiguous:
-            first, kind = ambiguous[0], ambiguous[0].alternatives[0]
-            others = f" (and {len(ambiguous) - 1} more)" if len(ambiguous) > 1 else ""
-            self.notes.append(
-                f"{first.table}{others} has the shape of {' and '.join(first.kinds)}, and tables for {kind} began with "
-                f"the same one; if it is to hold {kind}, say so once: "
-                f"storage-admin upgrade {first.table}={kind}"
-            )
-        return tuple(self.notes)
-
-    def _behind_its_record(self, plan: Plan) -> bool:
-        if plan.recorded is None or plan.live is None or plan.status in (Status.AHEAD, Status.CURRENT):
-            return False
-        kinds = self._identity(plan.live).kinds  # those that the user adds now were not promised
-        if not kinds or self.catalog.first_version(kinds) > plan.recorded:
-            return False
-        return not difference(plan.live.shape, kinds, self.catalog, self.dialect, plan.recorded).nothing_missing
-
 
 def check_schema(ref: TableRef, dialect: Dialect) -> None:
     """Refuse a schema where there are none.
@@ -392,11 +361,6 @@ def check_schema(ref: TableRef, dialect: Dialect) -> None:
     if ref.schema not in (None, "main") and not dialect.has_schemas:
         problem = f"{dialect.title} has no schemas; a name with a dot is written '{quoted(str(ref))}'"
         raise BadTableName(text=str(ref), problem=problem)
-
-
-def _some(plans: Sequence[Plan]) -> str:
-    others = f" and {len(plans) - SHOWN} more" if len(plans) > SHOWN else ""
-    return ", ".join(str(plan.table) for plan in plans[:SHOWN]) + others
 
 
 def _advice(live: LiveTable) -> str:
