@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -16,6 +17,9 @@ from storage_admin.catalog import Catalog, load_catalog
 from storage_admin.cli import cli
 from storage_admin.cli.schemas import DOCUMENTS
 from storage_admin.dialects import DIALECTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 DOCS = Path(__file__).parent
 NOTE = "<!-- Written by docs/generate.py; change the code, then run `make docs`. -->\n"
@@ -77,13 +81,23 @@ def _kind_table(catalog: Catalog, kind: str) -> list[str]:
 def commands_page() -> str:
     """What every command does, takes and prints, from the commands themselves."""
     lines = [NOTE, "# Commands", "", *_text(cli)]
-    for name, command in sorted(cli.commands.items()):
+    for name, command in _commands(cli):
+        if isinstance(command, click.Group):
+            lines += ["", f"## {name}", "", *_text(command)]
+            continue
         arguments = [p for p in command.params if isinstance(p, click.Argument)]
         usage = " ".join(
             ["storage-admin", name, "[OPTIONS]", *(p.metavar or f"[{p.human_readable_name}]" for p in arguments)]
         )
         lines += ["", f"## {name}", "", "```text", usage, "```", "", *_text(command), *_options(command)]
     return "\n".join(lines) + "\n"
+
+
+def _commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
+    for name, command in sorted(group.commands.items()):
+        yield prefix + name, command
+        if isinstance(command, click.Group):
+            yield from _commands(command, f"{prefix}{name} ")
 
 
 def _text(command: click.Command) -> list[str]:

@@ -219,6 +219,23 @@ class StorageAdmin:
                 finder.survey([ref])  # says that there is no such table, if that is why
         return found
 
+    @contextmanager
+    def opened(
+        self, tables: Iterable[str | TableRef] | None = None, *, writable: bool = False
+    ) -> Iterator[tuple[Connection, tuple[Plan, ...]]]:
+        """A connection in autocommit mode, and the plans of the named tables, or of all that are found. Raises as
+        `inspect`; ReadOnlyServer and ReadOnlyFile where it is to be ``writable`` and is not.
+        """
+        refs = self._refs(tables)
+        engine = self._open(writable=writable)
+        with connected(engine) as connection:
+            finder = self._finder(engine, connection, measure=False)
+            plans, _ = finder.survey(refs)
+            if writable:
+                refuse_unwritable(self._url)
+                access.refuse_read_only(access.server_facts(connection, finder.dialect), finder.dialect, finder.shown)
+            yield connection, plans
+
     # --- inside --------------------------------------------------------------------------------------------
 
     def _survey(

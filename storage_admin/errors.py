@@ -174,6 +174,10 @@ class NoSuchTable(DatabaseError):
     """There is no table {table} in {database}.{suggestion} To create it: storage-admin upgrade {table}={kinds}"""
 
 
+class NoSuchSession(StorageAdminError):
+    """There is no session {session_id!r} in {tables}. `storage-admin sessions list` shows which there are."""
+
+
 class NotATable(DatabaseError):
     """{table} is a {relation}, and only an ordinary table can be upgraded.{advice}"""
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from storage_admin.cli.diagnosis import DiagnosisDocument
 from storage_admin.cli.documents import Document, HistoryDocument, SurveyDocument, UpgradeDocument, VersionsDocument
+from storage_admin.cli.sessions.documents import ChangedDocument, PageDocument, SessionDocument, StatisticsDocument
 
 DOCUMENTS: dict[str, type[Document]] = {
     "doctor": DiagnosisDocument,
     "history": HistoryDocument,
+    "sessions-delete": ChangedDocument,
+    "sessions-list": PageDocument,
+    "sessions-show": SessionDocument,
+    "sessions-stats": StatisticsDocument,
     "survey": SurveyDocument,
     "upgrade": UpgradeDocument,
     "versions": VersionsDocument,

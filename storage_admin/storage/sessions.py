@@ -28,6 +28,13 @@ ENTITY: dict[str, str] = {
     "workflow": "workflow_id",
     "workflow_v2": "workflow_id",
 }
+# The other columns that are filled in rows of this kind alone, where a table holds several.
+DATA: dict[str, tuple[str, ...]] = {
+    "agent": ("agent_data",),
+    "team": ("team_data",),
+    "workflow": ("workflow_data",),
+    "workflow_v2": ("workflow_data", "workflow_name", "runs"),
+}
 # No release has a column for workflow_session_id, and every release of Agno loses it. It goes along in here.
 CARRIER: dict[str, str] = {"agent": "agent_data", "team": "team_data"}
 CARRIED = "workflow_session_id"

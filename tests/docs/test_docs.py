@@ -9,6 +9,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import click
 import pytest
 
 from docs.generate import pages
@@ -44,6 +45,8 @@ def test_commands_in_examples_exist_with_these_options(page: Path) -> None:
             if name.startswith("-"):
                 continue
             command = cli.commands[name]
+            if isinstance(command, click.Group):
+                command, *arguments = command.commands[arguments[0]], *arguments[1:]
             known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
             used = {word.partition("=")[0] for word in arguments if word.startswith("-")}
             assert used <= known, line

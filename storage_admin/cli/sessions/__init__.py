@@ -1,0 +1,16 @@
+"""storage-admin sessions: the rows, where the other commands look after their tables."""
+
+from __future__ import annotations
+
+import click
+
+from storage_admin.cli.sessions import delete, listing, rename, show, stats
+
+
+@click.group("sessions", no_args_is_help=True)
+def command() -> None:
+    """See, rename, delete and count the sessions in the tables. Without TABLE each takes all tables that it finds."""
+
+
+for module in (listing, show, stats, rename, delete):
+    command.add_command(module.command)

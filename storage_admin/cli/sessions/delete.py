@@ -1,0 +1,53 @@
+"""storage-admin sessions delete."""
+
+from __future__ import annotations
+
+import click
+
+from storage_admin.cli.options import database_options, output_option
+from storage_admin.cli.sessions.options import open_sessions
+
+
+@click.command("delete")
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.option("--user", metavar="USER", help="Every session of this user_id.")
+@click.option("--table", "tables", multiple=True, metavar="TABLE", help="Only in this table; may be given again.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@database_options
+@output_option
+def command(
+    ids: tuple[str, ...],
+    user: str | None,
+    tables: tuple[str, ...],
+    yes: bool,
+    db_url: str | None,
+    schema: str | None,
+    output: str,
+) -> None:
+    """Delete sessions by id, or all of a user, from every table. Shows how many, and asks.
+
+    What is deleted is gone: `storage-admin sessions export` first.
+    """
+    from storage_admin.cli import output as out
+    from storage_admin.cli.sessions.documents import changed_document
+    from storage_admin.errors import NoSuchSession
+    from storage_admin.sessions import Filter
+
+    if not ids and user is None:
+        raise click.UsageError("Name the sessions, or a user with --user.")
+    sessions = open_sessions(db_url, schema)
+    wanted = Filter(ids=ids, user=user)
+    found = sessions.count(wanted, tables or None)
+    if not found:
+        if user is None:
+            raise NoSuchSession(session_id=", ".join(ids), tables=", ".join(tables) or "any table")
+        out.say(f"No table has a session of {user}.")
+    else:
+        for counted in found:
+            out.say(f"{counted.table}: {out.count_text(counted.sessions, 'session')}")
+        if not yes:
+            click.confirm("Delete them for good?", abort=True, err=True)
+    done = sessions.delete(wanted, tables or None) if found else ()
+    if output != "table":
+        out.emit(changed_document(done), output)
+    out.say(f"{out.count_text(sum(changed.sessions for changed in done), 'session')} deleted")

@@ -1,0 +1,204 @@
+"""What programs read of sessions: the documents behind ``-o json`` and ``-o yaml``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from storage_admin.cli.documents import FORMAT, Document
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from storage_admin.sessions import Changed, Growth, Message, Page, Session, SessionSummary, Statistics
+
+
+class SessionRow(Document):
+    """A session in a line. Times are seconds since 1970."""
+
+    schema: str | None
+    table: str
+    kind: str
+    session_id: str
+    user_id: str | None
+    entity_id: str | None
+    name: str | None
+    created_at: int | None
+    updated_at: int | None
+    runs: int | None
+    bytes: int | None
+
+
+class PageDocument(Document):
+    """sessions list. ``next`` is for --from, null at the end."""
+
+    format: int
+    sort: str
+    sessions: list[SessionRow]
+    next: str | None
+    notes: list[str]
+
+
+class ToolCallRow(Document):
+    name: str
+    arguments: str
+
+
+class MessageRow(Document):
+    run: int
+    role: str
+    content: str
+    at: int | None
+    tool: str | None
+    tool_calls: list[ToolCallRow]
+    input_tokens: int
+    output_tokens: int
+
+
+class SessionDocument(Document):
+    """sessions show."""
+
+    format: int
+    schema: str | None
+    table: str
+    kind: str
+    session_id: str
+    user_id: str | None
+    entity_id: str | None
+    name: str | None
+    created_at: int | None
+    updated_at: int | None
+    messages: list[MessageRow]
+
+
+class GrowthRow(Document):
+    period: str
+    sessions: int
+    bytes: int
+
+
+class RetentionRow(Document):
+    days: int
+    sessions: int
+    bytes: int
+
+
+class StatisticsRow(Document):
+    schema: str | None
+    table: str
+    kinds: list[str]
+    sessions: int
+    users: int
+    runs: int
+    bytes: int
+    oldest: int | None
+    newest: int | None
+    days: list[GrowthRow]
+    months: list[GrowthRow]
+    retentions: list[RetentionRow]
+    largest: list[SessionRow]
+
+
+class StatisticsDocument(Document):
+    """sessions stats."""
+
+    format: int
+    tables: list[StatisticsRow]
+
+
+class ChangedRow(Document):
+    schema: str | None
+    table: str
+    sessions: int
+
+
+class ChangedDocument(Document):
+    """sessions delete."""
+
+    format: int
+    sessions: int
+    tables: list[ChangedRow]
+
+
+def page_document(page: Page) -> PageDocument:
+    """The document of a page."""
+    rows = [_row(session) for session in page.sessions]
+    return PageDocument(format=FORMAT, sort=page.sort, sessions=rows, next=page.next, notes=list(page.notes))
+
+
+def session_document(session: Session) -> SessionDocument:
+    """The document of a session: its conversation."""
+    from storage_admin.sessions import conversation
+
+    return SessionDocument(
+        format=FORMAT,
+        schema=session.table.schema,
+        table=session.table.name,
+        kind=session.kind,
+        session_id=session.session_id,
+        user_id=session.user_id,
+        entity_id=session.entity_id,
+        name=session.name,
+        created_at=session.values.get("created_at"),
+        updated_at=session.values.get("updated_at"),
+        messages=[_message(message) for message in conversation(session)],
+    )
+
+
+def statistics_document(found: Iterable[Statistics]) -> StatisticsDocument:
+    """The document of the numbers of some tables."""
+    return StatisticsDocument(format=FORMAT, tables=[_statistics(statistics) for statistics in found])
+
+
+def changed_document(done: Iterable[Changed]) -> ChangedDocument:
+    """The document of what was deleted."""
+    rows = [ChangedRow(schema=c.table.schema, table=c.table.name, sessions=c.sessions) for c in done]
+    return ChangedDocument(format=FORMAT, sessions=sum(row.sessions for row in rows), tables=rows)
+
+
+def _row(session: SessionSummary) -> SessionRow:
+    return SessionRow(
+        schema=session.table.schema,
+        table=session.table.name,
+        kind=session.kind,
+        session_id=session.session_id,
+        user_id=session.user_id,
+        entity_id=session.entity_id,
+        name=session.name,
+        created_at=session.created_at,
+        updated_at=session.updated_at,
+        runs=session.runs,
+        bytes=session.bytes,
+    )
+
+
+def _message(message: Message) -> MessageRow:
+    return MessageRow(
+        run=message.run,
+        role=message.role,
+        content=message.content,
+        at=message.at,
+        tool=message.tool,
+        tool_calls=[ToolCallRow(name=call.name, arguments=call.arguments) for call in message.tool_calls],
+        input_tokens=message.input_tokens,
+        output_tokens=message.output_tokens,
+    )
+
+
+def _statistics(found: Statistics) -> StatisticsRow:
+    values: dict[str, Any] = {
+        name: getattr(found, name) for name in ("sessions", "users", "runs", "bytes", "oldest", "newest")
+    }
+    return StatisticsRow(
+        schema=found.table.schema,
+        table=found.table.name,
+        kinds=list(found.kinds),
+        days=_growth(found.days),
+        months=_growth(found.months),
+        retentions=[RetentionRow(days=r.days, sessions=r.sessions, bytes=r.bytes) for r in found.retentions],
+        largest=[_row(session) for session in found.largest],
+        **values,
+    )
+
+
+def _growth(growth: Iterable[Growth]) -> list[GrowthRow]:
+    return [GrowthRow(period=g.period, sessions=g.sessions, bytes=g.bytes) for g in growth]

@@ -1,0 +1,76 @@
+"""Options that several of these commands share: which sessions are meant."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from storage_admin.sessions import Filter, Sessions
+
+    Command = TypeVar("Command", bound=Callable[..., Any])
+
+FILTERS = (
+    click.option("--user", metavar="USER", help="Only sessions of this user_id."),
+    click.option("--entity", metavar="ID", help="Only sessions of this agent_id, team_id or workflow_id."),
+    click.option("--kind", metavar="KIND", help="Only sessions of this kind: agent, team, workflow, workflow_v2."),
+    click.option("--before", metavar="TIME", help="Used last before this: 2026-01-31, 90d (ago), or a Unix time."),
+    click.option("--after", metavar="TIME", help="Used last at this time or later."),
+    click.option("--created-before", metavar="TIME", help="Created before this."),
+    click.option("--created-after", metavar="TIME", help="Created at this time or later."),
+    click.option("--contains", metavar="TEXT", help="With this text in its JSON. Reads every row."),
+)
+
+
+def filter_options(command: Command) -> Command:
+    """The options that make a filter."""
+    for option in reversed(FILTERS):
+        command = option(command)
+    return command
+
+
+def filter_of(sessions: Sessions, options: dict[str, str | None], ids: tuple[str, ...] = ()) -> Filter:
+    """The filter that the options make.
+
+    Raises:
+        UsageError: a time cannot be read. UnknownKind: there is no such kind.
+    """
+    from storage_admin.sessions import Filter, parse_time
+
+    kind = options.get("kind")
+    moments = {
+        name: parse_time(text)
+        for name in ("before", "after", "created_before", "created_after")
+        if (text := options.get(name)) is not None
+    }
+    return Filter(
+        ids=ids,
+        user=options.get("user"),
+        entity=options.get("entity"),
+        kind=sessions.admin.catalog.known_kind(kind) if kind is not None else None,
+        contains=options.get("contains"),
+        **moments,
+    )
+
+
+def open_sessions(db_url: str | None, schema: str | None) -> Sessions:
+    """The sessions of the database that the options, the environment or a file name."""
+    from storage_admin.cli.options import open_admin
+    from storage_admin.sessions import Sessions
+
+    return Sessions(open_admin(db_url, schema))
+
+
+def time_text(seconds: int | None) -> str:
+    """A moment in UTC, for people; a dash where there is none."""
+    from datetime import datetime, timezone
+
+    if seconds is None:
+        return "-"
+    try:
+        return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%d %H:%M}"
+    except (OverflowError, ValueError, OSError):
+        return str(seconds)

@@ -1,0 +1,74 @@
+"""storage-admin sessions stats."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from storage_admin.cli.options import database_options, output_option, tables_argument
+from storage_admin.cli.sessions.options import filter_of, filter_options, open_sessions, time_text
+
+if TYPE_CHECKING:
+    from storage_admin.sessions import Statistics
+
+SHOWN = 12
+
+
+@click.command("stats")
+@tables_argument
+@filter_options
+@click.option("--retention", type=click.IntRange(min=1), multiple=True, metavar="DAYS", help="What would it remove?")
+@database_options
+@output_option
+def command(
+    tables: tuple[str, ...],
+    db_url: str | None,
+    schema: str | None,
+    retention: tuple[int, ...],
+    output: str,
+    **options: str | None,
+) -> None:
+    """Count: sessions, users, runs, bytes; growth by day and month, the largest, what a retention would remove."""
+    from storage_admin.cli import output as out
+    from storage_admin.cli.sessions.documents import statistics_document
+
+    sessions = open_sessions(db_url, schema)
+    days = {"retentions": retention} if retention else {}
+    found = sessions.statistics(filter_of(sessions, options), tables or None, **days)
+    if output != "table":
+        out.emit(statistics_document(found), output)
+        return
+    headers = ("Table", "Kinds", "Sessions", "Users", "Runs", "Size", "Oldest (UTC)", "Last used (UTC)")
+    rows = [
+        (
+            str(s.table),
+            ", ".join(s.kinds),
+            f"{s.sessions:,}",
+            f"{s.users:,}",
+            f"{s.runs:,}",
+            out.size_text(s.bytes),
+            time_text(s.oldest),
+            time_text(s.newest),
+        )
+        for s in found
+    ]
+    out.show_table(headers, rows, right=("Sessions", "Users", "Runs", "Size"))
+    for statistics in found:
+        if statistics.sessions:
+            _show(statistics)
+
+
+def _show(statistics: Statistics) -> None:
+    from storage_admin.cli import output as out
+
+    click.echo(f"\n{click.style(str(statistics.table), bold=True)}")
+    for title, growth in (("Month", statistics.months), ("Day", statistics.days)):
+        rows = [(g.period, f"{g.sessions:,}", out.size_text(g.bytes)) for g in growth[-SHOWN:]]
+        out.show_table((title, "Created", "Size"), rows, right=("Created", "Size"))
+        click.echo()
+    retained = [(f"{r.days} days", f"{r.sessions:,}", out.size_text(r.bytes)) for r in statistics.retentions]
+    out.show_table(("Retention", "Would remove", "Size"), retained, right=("Would remove", "Size"))
+    click.echo()
+    largest = [(s.session_id, s.user_id or "-", s.runs or 0, out.size_text(s.bytes)) for s in statistics.largest]
+    out.show_table(("Largest", "User", "Runs", "Size"), largest, right=("Runs", "Size"))

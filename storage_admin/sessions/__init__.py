@@ -1,0 +1,29 @@
+"""The administration of rows: which sessions there are, what was said in them, how many; renamed, deleted."""
+
+from __future__ import annotations
+
+from storage_admin.sessions.administration import Sessions
+from storage_admin.sessions.conversation import Message, ToolCall, conversation
+from storage_admin.sessions.editing import Changed
+from storage_admin.sessions.filters import Filter, parse_age, parse_time
+from storage_admin.sessions.listing import Page, SessionSummary, Sort
+from storage_admin.sessions.reading import Session
+from storage_admin.sessions.statistics import Growth, Retention, Statistics
+
+__all__ = [
+    "Changed",
+    "Filter",
+    "Growth",
+    "Message",
+    "Page",
+    "Retention",
+    "Session",
+    "SessionSummary",
+    "Sessions",
+    "Sort",
+    "Statistics",
+    "ToolCall",
+    "conversation",
+    "parse_age",
+    "parse_time",
+]
