@@ -80,7 +80,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             (self.created_before, columns.created_at, False),
         ):
             if moment is not None:
-                yield column >= moment if later else column < moment
+                yield column >= whole(moment) if later else column < whole(moment)
         if self.contains is not None:
             yield _holds(table, self.contains)
 
@@ -88,6 +88,11 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 def active(table: SessionTable) -> sa.ColumnElement[Any]:
     """When a session was used last: updated, or created if it never was; 0 where nobody noted it."""
     return sa.func.coalesce(table.sql.c.updated_at, table.sql.c.created_at, 0)
+
+
+def whole(number: int) -> sa.ColumnElement[int]:
+    """A number of 64 bits for a statement, whatever it is: a driver may have sent it as one of 32."""
+    return sa.literal(number, sa.BigInteger)
 
 
 def _holds(table: SessionTable, text: str) -> sa.ColumnElement[bool]:

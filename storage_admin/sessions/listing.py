@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from storage_admin.errors import UsageError
 from storage_admin.inspector import holds_more_than
 from storage_admin.schema import TableName
-from storage_admin.sessions.filters import active
+from storage_admin.sessions.filters import active, whole
 from storage_admin.sessions.measures import runs, session_name, size
 from storage_admin.sessions.tables import SESSION_ID, USER_ID
 
@@ -151,13 +151,13 @@ def _keys_of(
     query = sa.select(value, name).where(wanted.condition(table)).limit(limit)
     query = query.order_by(name) if sort == "id" else query.order_by(value.desc(), name)
     if start is not None:
-        later: sa.ColumnElement[bool] = name > start.session_id
+        later, moment = name > sa.literal(start.session_id, sa.Text), whole(start.value)
         if sort == "id":
             query = query.where(later) if number == start.table else query
         elif number == start.table:
-            query = query.where(sa.or_(value < start.value, sa.and_(value == start.value, later)))
+            query = query.where(sa.or_(value < moment, sa.and_(value == moment, later)))
         else:
-            query = query.where(value <= start.value if number > start.table else value < start.value)
+            query = query.where(value <= moment if number > start.table else value < moment)
     return [_Key(int(row[0]), number, row[1]) for row in connection.execute(query)]
 
 

@@ -20,9 +20,8 @@ def session_name(table: SessionTable) -> sa.ColumnElement[Any]:
         case "postgresql":
             return column.op("->>")(sa.literal(NAME, sa.Text))
         case "mysql":
-            return sa.func.json_unquote(
-                sa.func.nullif(sa.func.json_extract(column, f"$.{NAME}"), sa.cast("null", sa.JSON))
-            )
+            held = sa.func.json_extract(column, f"$.{NAME}")
+            return sa.case((sa.func.json_type(held) == "STRING", sa.func.json_unquote(held)))
     return _if_valid(column, sa.func.json_extract(column, f"$.{NAME}"))
 
 
@@ -53,7 +52,7 @@ def _if_valid(column: sa.ColumnElement[Any], expression: sa.ColumnElement[Any]) 
 
 def size(table: SessionTable) -> sa.ColumnElement[Any]:
     """The bytes that the columns of a row take: as they are stored on PostgreSQL (compressed), else as texts."""
-    total: sa.ColumnElement[Any] = sa.literal_column("0")
+    total: sa.ColumnElement[Any] = sa.cast(0, sa.BigInteger)
     for column in table.sql.c:
         total = total + sa.func.coalesce(_size_of(column, table.dialect.name), 0)
     return total

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import sqlalchemy as sa
 
-from storage_admin.sessions.filters import active
+from storage_admin.sessions.filters import active, whole
 from storage_admin.sessions.listing import SessionSummary, summary
 from storage_admin.sessions.measures import runs, size
 from storage_admin.sessions.tables import USER_ID
@@ -76,7 +76,7 @@ def statistics(
     condition = wanted.condition(table)
     columns, bytes_ = table.sql.c, size(table)
     used = active(table)
-    old = [used < now - days * DAY for days in retentions]
+    old = [used < whole(now - days * DAY) for days in retentions]
     totals = connection.execute(
         sa.select(
             sa.func.count(),
