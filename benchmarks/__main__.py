@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from benchmarks import measure, peers, sessions, upgrades
+from benchmarks import administration, measure, peers, sessions, upgrades
 from benchmarks.server import Server
 
 LIMITS = {1: 0.8, 1_000: 0.15, 10_000: 0.03}
@@ -23,6 +23,8 @@ IMPORT_LIMIT = 1.25
 UPGRADE_LIMIT = 3
 MEMORY_LIMIT_MB = 250
 ROUND_TRIP_LIMIT = 2
+LIST_LIMIT_MS = 50
+UNSERVED = ("list --sort updated", "list --contains")  # by no index, which they say
 
 Row = tuple[str, str, str, str, str, str]
 
@@ -163,12 +165,25 @@ def command_rows(server: Server, folder: Path, tables: list[int], runs: int) -> 
     return rows
 
 
+def administration_rows(server: Server, rows: int) -> list[Row]:
+    """`sessions list` and `show` on a large table: the time of the database alone."""
+    url = administration.large_table(server, "administration", rows)
+    found: list[Row] = []
+    for what, milliseconds in administration.database_times(url):
+        limit = None if what in UNSERVED else LIST_LIMIT_MS
+        verdict = ok(limit is None or milliseconds <= limit)
+        bound = f"{limit} ms" if limit is not None else ""
+        found.append((f"sessions {what}, {rows:,} rows", "", f"{milliseconds:.1f} ms", "", bound, verdict))
+    return found
+
+
 def main() -> int:
     """Run all benchmarks and print one table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tables", type=int, nargs="+", default=sorted(LIMITS))
-    parser.add_argument("--only", choices=("commands", "sessions", "upgrades"), help="one part alone")
+    parser.add_argument("--only", choices=("administration", "commands", "sessions", "upgrades"), help="one part alone")
     parser.add_argument("--runs", type=int, default=5, help="pairs of runs; a third of them for 10,000 tables")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="rows of a large table")
     options = parser.parse_args()
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as name, Server() as server:
@@ -178,6 +193,8 @@ def main() -> int:
         if options.only in (None, "sessions"):
             rows.extend(start_rows(server, options.runs * 2))
             rows.extend(session_rows(server, folder))
+        if options.only in (None, "administration"):
+            rows.extend(administration_rows(server, options.rows))
         if options.only in (None, "commands"):
             rows.extend(command_rows(server, folder, options.tables, options.runs))
     print(tabulate(rows, ("What", "Against", "storage-admin", "Peer", "At most", "")))
