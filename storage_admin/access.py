@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import text
 
 from storage_admin.database import backend_pid
-from storage_admin.errors import LargePartitioned, NoRights, ReadOnlyServer, ServerTooOld
+from storage_admin.errors import LargePartitioned, NoRights, ReadOnlyServer, ServerTooOld, UpgradeByHand
 from storage_admin.schema import TableName
 
 if TYPE_CHECKING:
@@ -164,6 +164,15 @@ def no_rights(plan: Plan, dialect: Dialect, role: str, facts: TableFacts | None,
         otherwise=OTHERWISE + "".join(f"\n  {statement};" for statement in given) if given else "",
         sql="".join(f"\n  {line}" for line in script([plan], dialect, "for the owner").splitlines()[2:]) + "\n",
     )
+
+
+def upgrade_by_hand(plan: Plan, dialect: Dialect, kind: str) -> UpgradeByHand:
+    """The error for a table that lacks something, of a database on which nothing is changed: the statements to run."""
+    from storage_admin.render import render
+
+    sql = "".join(f"\n  {statement};" for statement in render(plan, dialect))
+    missing = ", ".join(map(str, plan.changes))
+    return UpgradeByHand(table=str(plan.table), kind=kind, missing=missing, title=dialect.title, sql=sql)
 
 
 def large_partitioned(plan: Plan, facts: TableFacts, dialect: Dialect) -> LargePartitioned:

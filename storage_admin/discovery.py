@@ -133,7 +133,7 @@ class Finder:
         Raises:
             AmbiguousTable, NotATable, NotASessionTable
         """
-        found = inspector.find_tables(self.connection, self.dialect, names=[ref.name], schema=ref.schema)
+        found = self._find([ref.name], ref.schema)
         try:
             name, live, kinds = self._resolve(ref, found)
         except (KindNeeded, NoSuchTable):

@@ -32,6 +32,7 @@ COMPILERS: dict[str, Callable[..., sa.Dialect]] = {
     "postgresql": postgresql.dialect,
     "sqlite": sqlite.dialect,
     "mysql": mysql.dialect,
+    "singlestore": mysql.dialect,
 }
 
 

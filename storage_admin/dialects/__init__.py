@@ -5,12 +5,13 @@ from __future__ import annotations
 from storage_admin.dialects.base import Dialect, TypeDefinition
 from storage_admin.dialects.mysql import MYSQL
 from storage_admin.dialects.postgres import POSTGRES
+from storage_admin.dialects.singlestore import SINGLESTORE
 from storage_admin.dialects.sqlite import SQLITE
 from storage_admin.errors import UnsupportedDatabase
 
 DIALECTS = {dialect.name: dialect for dialect in (POSTGRES, SQLITE, MYSQL)}
 
-__all__ = ["DIALECTS", "MYSQL", "POSTGRES", "SQLITE", "Dialect", "TypeDefinition", "dialect_named"]
+__all__ = ["DIALECTS", "MYSQL", "POSTGRES", "SINGLESTORE", "SQLITE", "Dialect", "TypeDefinition", "dialect_named"]
 
 
 def dialect_named(name: str) -> Dialect:
