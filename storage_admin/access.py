@@ -162,7 +162,10 @@ def no_rights(plan: Plan, dialect: Dialect, role: str, facts: TableFacts | None,
         problem=problem,
         owner=owner or "who owns the database",
         otherwise=OTHERWISE + "".join(f"\n  {statement};" for statement in given) if given else "",
-        sql="".join(f"\n  {line}" for line in script([plan], dialect, "for the owner").splitlines()[2:]) + "\n",
+        sql="".join(
+            f"\n  {line}" for line in script([plan], dialect, "for the owner").partition("\n\n")[2].splitlines()
+        )
+        + "\n",
     )
 
 

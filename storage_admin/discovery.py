@@ -63,7 +63,7 @@ class Finder:
         measure: bool = True,
     ) -> None:
         self.connection = connection
-        self.dialect = dialect
+        self.dialect = dialect.of_version(connection.dialect.server_version_info or ())
         self.catalog = catalog
         self.schema = schema
         self.shown = shown

@@ -39,4 +39,5 @@ SINGLESTORE = replace(
     read_only=("", ""),
     grant="",
     oldest={},
+    older=None,
 )
