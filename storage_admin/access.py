@@ -133,6 +133,24 @@ def _facts(row: Sequence[Any]) -> tuple[TableName, TableFacts]:
     return TableName(schema, name), TableFacts(*facts)
 
 
+def is_lenient(connection: Connection, dialect: Dialect) -> bool:
+    """Whether the server stores in silence what is not what was sent."""
+    return bool(dialect.lenient and connection.scalar(text(dialect.lenient)))
+
+
+def narrow_texts(
+    connection: Connection, dialect: Dialect, tables: Collection[TableName]
+) -> dict[str, tuple[TableName, ...]]:
+    """The tables with texts in a character set that lacks some characters, by character set."""
+    found: dict[str, tuple[TableName, ...]] = {}
+    if dialect.narrow_texts and tables:
+        names = json.dumps(sorted({table.name for table in tables}), ensure_ascii=False)
+        for schema, name, character_set in connection.execute(text(dialect.narrow_texts), {"names": names}):
+            if (table := TableName(schema, name)) in tables:
+                found[character_set] = (*found.get(character_set, ()), table)
+    return found
+
+
 def refuse_without_rights(plan: Plan, facts: TableFacts | None, server: Server | None, dialect: Dialect) -> None:
     """Refuse what the server would refuse, before anything is sent, with what the owner has to run.
 

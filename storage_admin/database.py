@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import create_engine, event, exc, make_url, text
 from sqlalchemy.pool import NullPool, QueuePool, StaticPool
 
-from storage_admin.dialects import DIALECTS
+from storage_admin.dialects import DIALECTS, dialect_named
 from storage_admin.errors import (
     BadDatabaseURL,
     DatabaseBusy,
@@ -193,10 +193,7 @@ def dialect_of(engine: Engine) -> Dialect:
     Raises:
         UnsupportedDatabase: there is none.
     """
-    try:
-        return DIALECTS[engine.dialect.name]
-    except KeyError:
-        raise UnsupportedDatabase(name=engine.dialect.name, supported=", ".join(DIALECTS)) from None
+    return dialect_named(engine.dialect.name)
 
 
 # --- connections -------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from storage_admin.errors import (
     TableGone,
 )
 from storage_admin.messages import driver_message
-from storage_admin.notes import near_miss, publication_notes
+from storage_admin.notes import near_miss, publication_notes, text_notes
 from storage_admin.schema import Relation, TableName, quoted
 
 if TYPE_CHECKING:
@@ -353,6 +353,7 @@ class Finder:
 
     def _all_notes(self, plans: Sequence[Plan], *, details: bool) -> tuple[str, ...]:
         self.notes += publication_notes(plans, self.facts)
+        self.notes += text_notes(self.connection, self.dialect, plans) if details else ()
         if beyond := [plan for plan in plans if plan.beyond_repair and plan.status is not Status.DRIFTED]:
             pending = ", ".join(dict.fromkeys(str(change) for plan in beyond for change in plan.beyond_repair))
             self.notes.append(f"{_some(beyond)}: left for `storage-admin upgrade`: {pending}")

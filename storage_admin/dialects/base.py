@@ -55,6 +55,9 @@ class Dialect(msgspec.Struct, frozen=True, eq=False):
     or one "table" (``:only``). ``read_only`` says what a read-only session is, and what to do; ``oldest`` are the first
     versions that are upgraded, by product; ``grant`` gives ``{role}`` the rights in ``{schema}``.
 
+    ``lenient`` has one row, whether the server cuts texts in silence; ``narrow_texts`` takes ``:names`` and has rows of
+    schema, name and the character set of texts that lacks some characters.
+
     ``older`` is another record, for servers before a version; ``remark`` is said at the head of a script.
 
     ``home_schema`` finds the schema that an unqualified ``:name`` means: where the table is, or would be created.
@@ -110,6 +113,8 @@ class Dialect(msgspec.Struct, frozen=True, eq=False):
     read_only: tuple[str, str] = ("", "")
     grant: str = ""
     oldest: Mapping[str, tuple[int, ...]] = msgspec.field(default_factory=dict)
+    lenient: str = ""
+    narrow_texts: str = ""
     remark: str = ""
     older: tuple[tuple[int, ...], Dialect] | None = None
 

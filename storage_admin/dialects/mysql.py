@@ -123,6 +123,13 @@ _NEW = Dialect(
         "Connect to the server that takes changes.",
     ),
     grant="GRANT SELECT, INSERT, UPDATE, CREATE, ALTER, INDEX ON {schema}.* TO {role}",
+    lenient="SELECT @@global.sql_mode NOT REGEXP 'STRICT_(TRANS|ALL)_TABLES'",
+    narrow_texts=(
+        "SELECT DISTINCT TABLE_SCHEMA, TABLE_NAME, CHARACTER_SET_NAME FROM information_schema.COLUMNS"
+        " WHERE JSON_CONTAINS(:names, JSON_QUOTE(TABLE_NAME)) "
+        " AND CHARACTER_SET_NAME NOT IN ('utf8mb4', 'utf16', 'utf16le', 'utf32', 'gb18030', 'binary')"
+        " ORDER BY 3, 1, 2"
+    ),
     oldest={"MySQL": (8, 0), "MariaDB": (10, 6)},
 )
 

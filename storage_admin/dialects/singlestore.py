@@ -38,6 +38,8 @@ SINGLESTORE = replace(
     holders="",
     read_only=("", ""),
     grant="",
+    lenient="",
+    narrow_texts="",
     oldest={},
     older=None,
 )
