@@ -161,6 +161,9 @@ def test_who_is_in_the_way_is_named_and_who_waits_too(maria: Database) -> None:
         change.result()
     [opened] = [f for f in findings if f.rule == "open-transactions" and str(holding) in f.objects]
     [waiting] = [f for f in findings if f.rule == "waiting-sessions"]
+    held = [f.objects for f in findings if f.rule == "held-locks" and f.level is Level.WARNING]
+    [(locks,)] = maria.run("SELECT @@performance_schema")
+    assert held == ([("ai.sessions", str(holding))] if locks else [])
     assert opened.level is Level.WARNING
     assert f"KILL {holding}" in opened.advice
     assert waiting.level is Level.PROBLEM
