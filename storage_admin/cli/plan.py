@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @database_options
 @to_option
 @click.option("--sql", is_flag=True, help="Print a SQL script and nothing else: one transaction per table.")
-@click.option("--dialect", metavar="D", help="With --sql: no database, but postgresql or sqlite.")
+@click.option("--dialect", metavar="D", help="With --sql: no database, but postgresql, sqlite, mysql or mysql-5.7.")
 @click.option("--from", "from_", type=int, metavar="N", help="With --dialect: the version to start at; 0 creates.")
 @output_option
 def command(

@@ -15,12 +15,14 @@ __all__ = ["DIALECTS", "MYSQL", "POSTGRES", "SINGLESTORE", "SQLITE", "Dialect", 
 
 
 def dialect_named(name: str) -> Dialect:
-    """The dialect of this name (``postgresql``, ``sqlite``).
+    """The dialect of this name (``postgresql``, ``sqlite``), perhaps with a version (``mysql-5.7``).
 
     Raises:
         UnsupportedDatabase: there is no record for it.
     """
+    product, _, version = name.partition("-")
     try:
-        return DIALECTS[{"postgres": "postgresql", "sqlite3": "sqlite", "mariadb": "mysql"}.get(name, name)]
-    except KeyError:
+        found = DIALECTS[{"postgres": "postgresql", "sqlite3": "sqlite", "mariadb": "mysql"}.get(product, product)]
+        return found.of_version(tuple(map(int, version.split("."))) if version else ())
+    except (KeyError, ValueError):
         raise UnsupportedDatabase(name=name, supported=", ".join(DIALECTS)) from None

@@ -5,13 +5,23 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from storage_admin.access import Client, holders
+from storage_admin.access import Client, holders, server_facts
 from storage_admin.doctor.findings import Check, Finding, Level, Patient, have, some
 from storage_admin.locking import lock_key
 from storage_admin.schema import TableName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# All that an account may do with a table; the name of a schema in a grant is a pattern.
+PRIVILEGES = """
+SELECT PRIVILEGE_TYPE FROM information_schema.USER_PRIVILEGES WHERE GRANTEE = :account
+ UNION SELECT PRIVILEGE_TYPE FROM information_schema.SCHEMA_PRIVILEGES
+        WHERE GRANTEE = :account AND :schema LIKE TABLE_SCHEMA
+ UNION SELECT PRIVILEGE_TYPE FROM information_schema.TABLE_PRIVILEGES
+        WHERE GRANTEE = :account AND TABLE_SCHEMA = :schema AND TABLE_NAME = :name
+"""
+NEEDED = ("ALTER", "CREATE", "INDEX", "INSERT")
 
 # Empty where the performance schema is off, as on MariaDB by default.
 HELD = """
@@ -74,6 +84,32 @@ def ours(patient: Patient, query: str, *, at: int = 0) -> Iterator[tuple[TableNa
         table = TableName(*row[at : at + 2])
         if table in tables:
             yield table, (*row[:at], *row[at + 2 :])
+
+
+def _rights(patient: Patient) -> Iterator[Finding]:
+    server = server_facts(patient.connection, patient.dialect)
+    if server is None or _has_a_role(patient):  # what a role may do is not told
+        return
+    for plan in patient.plans:
+        table = plan.table
+        held = patient.rows(PRIVILEGES, account=server.role, schema=table.schema, name=table.name)
+        lacking = [privilege for privilege in NEEDED if (privilege,) not in held]
+        if not lacking:
+            continue
+        lacks = f"{server.role} lacks {', '.join(lacking)}"
+        level, seen = Level.NOTE, f"{table} could not be upgraded, if it had to be: {lacks}"
+        if plan.runnable:
+            level, seen = Level.PROBLEM, f"{table} cannot be upgraded: {lacks}"
+        grant = f"GRANT {', '.join(lacking)} ON {patient.quote(table.schema, table.name)} TO {server.role}"
+        yield Finding("rights", level, seen, f"Let whoever runs the server run this: {grant}", (str(table),))
+
+
+def _has_a_role(patient: Patient) -> bool:
+    dialect: Any = patient.connection.dialect
+    if not dialect.is_mariadb and (dialect.server_version_info or ()) < (8, 0):
+        return False
+    [(role,)] = patient.rows("SELECT CURRENT_ROLE()")
+    return role not in (None, "", "NONE")
 
 
 def _held(patient: Patient) -> Iterator[Finding]:
@@ -158,6 +194,7 @@ def _triggers(patient: Patient) -> Iterator[Finding]:
 
 
 CHECKS = (
+    Check("rights", "the account may upgrade the tables, or it is not known what its role may do", _rights),
     Check("held-locks", "no session is known to hold a table for long", _held),
     Check("waiting-sessions", "no session waits for a table", _waiting),
     Check("open-transactions", "no transaction is open for long", _open),

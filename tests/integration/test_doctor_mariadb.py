@@ -199,6 +199,26 @@ def test_another_engine_and_triggers_are_named(maria: Database) -> None:
     assert trigger.seen == "ai.sessions has triggers: watch"
 
 
+@pytest.mark.parametrize("version", [4, None])
+def test_an_account_that_may_not_upgrade_gets_the_grant_and_with_it_it_may(
+    maria: Database, version: int | None
+) -> None:
+    maria.run("DROP TABLE ai.sessions; CREATE USER app@'%'; GRANT INSERT, ALTER ON ai.* TO app@'%'")
+    maria.admin().upgrade(["ai.sessions=agent"], to=version)
+    try:
+        admin = StorageAdmin(maria.url.replace("//root@", "//app@").rpartition("/")[0] + "/ai")
+        [finding] = [f for f in admin.doctor().findings if f.rule == "rights"]
+        assert finding.level is (Level.PROBLEM if version else Level.NOTE)
+        assert "'app'@'%' lacks CREATE, INDEX" in finding.seen
+        maria.run(finding.advice.partition(": ")[2])
+        [finding] = [f for f in admin.doctor().findings if f.rule == "rights"]
+        assert finding.level is Level.OK
+        maria.run("REVOKE ALL PRIVILEGES, GRANT OPTION FROM app@'%'; GRANT ALL ON `a_`.* TO app@'%'")
+        assert [f.level for f in admin.doctor().findings if f.rule == "rights"] == [Level.OK]
+    finally:
+        maria.run("DROP USER app@'%'")
+
+
 def test_an_account_that_sees_little_gets_what_it_may_see(maria: Database) -> None:
     maria.run("CREATE USER app@'%'; GRANT SELECT ON ai.* TO app@'%'")
     try:

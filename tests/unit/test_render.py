@@ -7,7 +7,8 @@ import pytest
 from storage_admin.catalog import Catalog
 from storage_admin.changes import AddColumn, Change, CreateIndex, Plan, RebuildIndex, SetDefault, Status
 from storage_admin.compare import plan_between, plan_new
-from storage_admin.dialects import MYSQL, POSTGRES, SQLITE
+from storage_admin.dialects import MYSQL, POSTGRES, SQLITE, dialect_named
+from storage_admin.errors import UnsupportedDatabase
 from storage_admin.render import COMPILERS, render, script
 from storage_admin.schema import Column, ColumnType, Index, TableName
 from tests.shapes import ODD_NAMES
@@ -66,7 +67,11 @@ def test_a_script_for_a_mysql_before_8_has_nothing_that_it_does_not_know(catalog
         assert "INSTANT" not in text
         assert "UNIX_TIMESTAMP" not in text
         assert "ALGORITHM=INPLACE, LOCK=NONE;" in text
-    assert old.of_version((5, 7, 44)) is old
+    assert dialect_named("mysql-5.7") is old.of_version((5, 7, 44)) is old
+    assert dialect_named("mysql-8.4") is dialect_named("mariadb-10.11") is dialect_named("mysql") is MYSQL
+    for unknown in ("mysql-new", "oracle-9"):
+        with pytest.raises(UnsupportedDatabase, match=unknown):
+            dialect_named(unknown)
     assert MYSQL.of_version((8, 0, 12)) is old
     for version_info in ((8, 0, 13), (8, 4, 0), (10, 6, 4, "MariaDB"), ()):
         assert MYSQL.of_version(version_info) is MYSQL
