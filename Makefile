@@ -14,7 +14,8 @@ demo: $(STAMPS)/run
 test: $(STAMPS)/test
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
-# On every PostgreSQL that can be had, 12 to 18; MAJORS="12 18" for some of them.
+# On every PostgreSQL that can be had, 12 to 18; MAJORS="12 18 mysql-9 mariadb" for some of them, and for the MySQL or the
+# MariaDB that is installed or that MARIADBD names.
 test-matrix: $(STAMPS)/test
 	$(BIN)/python -m tests.matrix $(MAJORS) -- $(ARGS)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from storage_admin.locking import Patience
     from storage_admin.naming import TableRef
     from storage_admin.reports import DatabaseInfo, Outcome, Survey, UpgradeReport
-    from storage_admin.storage import MySQLStorage, PostgresStorage, SqliteStorage
+    from storage_admin.storage import MySQLStorage, PostgresStorage, SingleStoreStorage, SqliteStorage
 
 __all__ = [
     "Catalog",
@@ -33,6 +33,7 @@ __all__ = [
     "Revision",
     "SchemaOutdated",
     "SessionOwnedByAnother",
+    "SingleStoreStorage",
     "SqliteStorage",
     "Status",
     "StorageAdmin",
@@ -58,7 +59,7 @@ _HOMES = {
     "locking": ("Patience",),
     "naming": ("TableRef",),
     "reports": ("DatabaseInfo", "Outcome", "Survey", "UpgradeReport"),
-    "storage": ("MySQLStorage", "PostgresStorage", "SqliteStorage"),
+    "storage": ("MySQLStorage", "PostgresStorage", "SingleStoreStorage", "SqliteStorage"),
 }
 
 

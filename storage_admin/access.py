@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import text
 
 from storage_admin.database import backend_pid
-from storage_admin.errors import LargePartitioned, NoRights, ReadOnlyServer, ServerTooOld
+from storage_admin.errors import LargePartitioned, NoRights, ReadOnlyServer, ServerTooOld, UpgradeByHand
 from storage_admin.schema import TableName
 
 if TYPE_CHECKING:
@@ -133,6 +133,24 @@ def _facts(row: Sequence[Any]) -> tuple[TableName, TableFacts]:
     return TableName(schema, name), TableFacts(*facts)
 
 
+def is_lenient(connection: Connection, dialect: Dialect) -> bool:
+    """Whether the server stores in silence what is not what was sent."""
+    return bool(dialect.lenient and connection.scalar(text(dialect.lenient)))
+
+
+def narrow_texts(
+    connection: Connection, dialect: Dialect, tables: Collection[TableName]
+) -> dict[str, tuple[TableName, ...]]:
+    """The tables with texts in a character set that lacks some characters, by character set."""
+    found: dict[str, tuple[TableName, ...]] = {}
+    if dialect.narrow_texts and tables:
+        names = json.dumps(sorted({table.name for table in tables}), ensure_ascii=False)
+        for schema, name, character_set in connection.execute(text(dialect.narrow_texts), {"names": names}):
+            if (table := TableName(schema, name)) in tables:
+                found[character_set] = (*found.get(character_set, ()), table)
+    return found
+
+
 def refuse_without_rights(plan: Plan, facts: TableFacts | None, server: Server | None, dialect: Dialect) -> None:
     """Refuse what the server would refuse, before anything is sent, with what the owner has to run.
 
@@ -162,8 +180,20 @@ def no_rights(plan: Plan, dialect: Dialect, role: str, facts: TableFacts | None,
         problem=problem,
         owner=owner or "who owns the database",
         otherwise=OTHERWISE + "".join(f"\n  {statement};" for statement in given) if given else "",
-        sql="".join(f"\n  {line}" for line in script([plan], dialect, "for the owner").splitlines()[2:]) + "\n",
+        sql="".join(
+            f"\n  {line}" for line in script([plan], dialect, "for the owner").partition("\n\n")[2].splitlines()
+        )
+        + "\n",
     )
+
+
+def upgrade_by_hand(plan: Plan, dialect: Dialect, kind: str) -> UpgradeByHand:
+    """The error for a table that lacks something, of a database on which nothing is changed: the statements to run."""
+    from storage_admin.render import render
+
+    sql = "".join(f"\n  {statement};" for statement in render(plan, dialect))
+    missing = ", ".join(map(str, plan.changes))
+    return UpgradeByHand(table=str(plan.table), kind=kind, missing=missing, title=dialect.title, sql=sql)
 
 
 def large_partitioned(plan: Plan, facts: TableFacts, dialect: Dialect) -> LargePartitioned:

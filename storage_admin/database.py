@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import create_engine, event, exc, make_url, text
 from sqlalchemy.pool import NullPool, QueuePool, StaticPool
 
-from storage_admin.dialects import DIALECTS
+from storage_admin.dialects import DIALECTS, dialect_named
 from storage_admin.errors import (
     BadDatabaseURL,
     DatabaseBusy,
@@ -125,17 +125,19 @@ def _take_on(role: str, dbapi_connection: Any, _record: object) -> None:
         cursor.execute(sql.SQL("SET SESSION ROLE {}").format(sql.Identifier(role)))
 
 
-def pooled_engine(url: URL, json_deserializer: Callable[[Any], Any]) -> Engine:
+def pooled_engine(url: URL, json_deserializer: Callable[[Any], Any], *, settings: bool = True) -> Engine:
     """An engine for an application that stays: a pool of connections, and transactions as usual.
 
     ``json_deserializer`` decodes what the driver of a server reads from JSON columns. A SQLite file is made if it is
-    not there; a database in memory is one connection, which threads take in turn.
+    not there; a database in memory is one connection, which threads take in turn. Without ``settings`` a session of
+    MySQL is told nothing when it begins.
 
     Raises:
         DriverMissing: the driver that the URL names is not installed.
     """
     if url.get_backend_name() != "sqlite":
-        return _server_engine(url, json_deserializer=json_deserializer)
+        told: dict[str, Any] = {} if settings else {"init_command": None}
+        return _server_engine(url, json_deserializer=json_deserializer, **told)
     arguments: dict[str, Any] = {"timeout": BUSY_SECONDS}
     if not in_memory(url):
         return create_engine(url, connect_args=arguments, hide_parameters=True)
@@ -172,11 +174,12 @@ def _server_engine(url: URL, **options: Any) -> Engine:
 
 def _mysql_engine(url: URL, **options: Any) -> Engine:
     arguments: dict[str, Any] = {}
+    # MySQL 5.7 knows no hint in a query for this; see dialects/mysql.py.
+    first = options.pop("init_command", "SET SESSION group_concat_max_len = 1000000")
     if url.get_driver_name() == "pymysql":
         ours = {"connect_timeout": 10, "charset": "utf8mb4", "program_name": "storage-admin"}
         arguments = {key: value for key, value in ours.items() if key not in url.query}
-        # MySQL 5.7 knows no hint in a query for this; see dialects/mysql.py.
-        arguments["init_command"] = "SET SESSION group_concat_max_len = 1000000"
+        arguments["init_command"] = first
     options.pop("use_native_hstore", None)
     try:
         return create_engine(url, connect_args=arguments, hide_parameters=True, **options)
@@ -190,10 +193,7 @@ def dialect_of(engine: Engine) -> Dialect:
     Raises:
         UnsupportedDatabase: there is none.
     """
-    try:
-        return DIALECTS[engine.dialect.name]
-    except KeyError:
-        raise UnsupportedDatabase(name=engine.dialect.name, supported=", ".join(DIALECTS)) from None
+    return dialect_named(engine.dialect.name)
 
 
 # --- connections -------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from storage_admin.errors import (
     TableGone,
 )
 from storage_admin.messages import driver_message
-from storage_admin.notes import near_miss, plan_notes, publication_notes
+from storage_admin.notes import near_miss, plan_notes, publication_notes, text_notes
 from storage_admin.schema import Relation, TableName, quoted
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Finder:
         measure: bool = True,
     ) -> None:
         self.connection = connection
-        self.dialect = dialect
+        self.dialect = dialect.of_version(connection.dialect.server_version_info or ())
         self.catalog = catalog
         self.schema = schema
         self.shown = shown
@@ -106,6 +106,7 @@ class Finder:
         self._again.clear()
         plans = self._with_free_names(plans, make, self._taken)
         self.notes += publication_notes(plans, self.facts)
+        self.notes += text_notes(self.connection, self.dialect, plans) if details else ()
         self.notes += plan_notes(plans, self.catalog, self.dialect, details=details)
         return plans, tuple(self.notes)
 
@@ -135,7 +136,7 @@ class Finder:
         Raises:
             AmbiguousTable, NotATable, NotASessionTable
         """
-        found = inspector.find_tables(self.connection, self.dialect, names=[ref.name], schema=ref.schema)
+        found = self._find([ref.name], ref.schema)
         try:
             name, live, kinds = self._resolve(ref, found)
         except (KindNeeded, NoSuchTable):

@@ -201,7 +201,7 @@ class NoDatabase(UsageError, ValueError):
 
 class WrongDatabase(UsageError, ValueError):
     """{storage} keeps sessions in {title}, and this is {found}. storage_admin has PostgresStorage, MySQLStorage,
-    and SqliteStorage.
+    SingleStoreStorage and SqliteStorage.
     """
 
 
@@ -237,8 +237,7 @@ class SessionOwnedByAnother(SessionError):
 
 class SessionIdTaken(SessionError):
     """{table}: to this database the session id {session_id!r} is the same text as that of another session (it compares
-    without regard to case, accents or spaces at the end); nothing was written. Use another id, or let the column
-    tell them apart: ALTER TABLE ... MODIFY session_id VARCHAR(255) COLLATE utf8mb4_bin NOT NULL
+    without regard to case, accents or spaces at the end); nothing was written. Use another id{otherwise}.
     """
 
 
@@ -275,6 +274,12 @@ class SchemaOutdated(TableError):
     """{table} is outdated for {kind} sessions, and nothing was read or written; pending: {missing}. To upgrade it at
     start-up, build the storage with auto_upgrade_schema=True; to do it once, call storage.upgrade_schema(), or run:
     storage-admin upgrade {argument} --db-url {url}
+    """
+
+
+class UpgradeByHand(SchemaOutdated):
+    """{table} is outdated for {kind} sessions, and nothing was read or written; pending: {missing}. On {title}
+    storage-admin changes no table that is there. Run this, and start again:{sql}
     """
 
 

@@ -91,6 +91,21 @@ def apply(
     ).run()
 
 
+def create(connection: Connection, dialect: Dialect, plan: Plan) -> tuple[str, ...]:
+    """Create the table of a plan where a server has no lock of ours; nothing is done if somebody else was faster."""
+    from storage_admin.render import render
+
+    statements = render(plan, dialect)
+    try:
+        for statement in statements:
+            send(connection, statement)
+    except exc.DBAPIError as error:
+        if sql_state(error) in dialect.raced_states:
+            return ()
+        raise
+    return statements
+
+
 def drop(connection: Connection, table: TableName) -> None:
     """Drop a table, if it is there. No plan ever does; an application that says `storage.drop()` does."""
     connection.execute(DropTable(sa.Table(table.name, sa.MetaData(), schema=table.schema), if_exists=True))

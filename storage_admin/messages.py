@@ -132,9 +132,8 @@ def query_error(url: URL, error: exc.DBAPIError, where: str = "") -> StorageAdmi
     """The error of ours for a statement that failed outside an upgrade; ``where`` may name a table."""
     problem = driver_message(error)
     advice = advice_for(problem, RIGHTS + CONNECTING[-2:])
-    failed = (
-        DatabaseBusy if any(text in problem for text in DIALECTS[url.get_backend_name()].busy_texts) else QueryFailed
-    )
+    known = DIALECTS.get(url.get_backend_name())
+    failed = DatabaseBusy if known and any(text in problem for text in known.busy_texts) else QueryFailed
     database = f"{where} in {displayed_url(url)}" if where else displayed_url(url)
     return _no_database(url, problem) or failed(database=database, problem=problem, advice=advice)
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from storage_admin.access import is_lenient, narrow_texts
 from storage_admin.changes import AddColumn, Status
 from storage_admin.compare import difference, identify
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from sqlalchemy import Connection
 
     from storage_admin.access import TableFacts
     from storage_admin.catalog import Catalog
@@ -18,6 +21,22 @@ if TYPE_CHECKING:
     from storage_admin.schema import TableName
 
 SHOWN = 3
+
+# What was seen, and what to do about it; `doctor` says the same.
+LENIENT = (
+    (
+        "the server is not strict (sql_mode has no STRICT_TRANS_TABLES): it cuts a text that is too long for its column"
+        " and says nothing; MySQLStorage of storage-admin refuses such a session, Agno's own class does not notice"
+    ),
+    "SET GLOBAL sql_mode = CONCAT(@@GLOBAL.sql_mode, ',STRICT_TRANS_TABLES'), and the same in the server's settings",
+)
+NARROW = (
+    (
+        "texts of {tables} are in {character_set}, which lacks some characters: an id or a name with an emoji, perhaps,"
+        " cannot be stored"
+    ),
+    "In a quiet hour, since it copies the table: ALTER TABLE ... CONVERT TO CHARACTER SET utf8mb4",
+)
 
 
 def publication_notes(plans: Iterable[Plan], facts: Mapping[TableName, TableFacts]) -> Iterator[str]:
@@ -63,6 +82,18 @@ def _behind_its_record(plan: Plan, catalog: Catalog, dialect: Dialect) -> bool:
     if not kinds or catalog.first_version(kinds) > plan.recorded:
         return False
     return not difference(plan.live.shape, kinds, catalog, dialect, plan.recorded).nothing_missing
+
+
+def text_notes(connection: Connection, dialect: Dialect, plans: Iterable[Plan]) -> Iterator[str]:
+    """A server that stores in silence what is not what was sent; character sets, other than utf8mb4, of some tables."""
+    if is_lenient(connection, dialect):
+        seen, advice = LENIENT
+        yield f"{seen}; to have it strict: {advice}"
+    found = narrow_texts(connection, dialect, [plan.table for plan in plans if plan.live is not None])
+    for character_set, names in found.items():
+        tables = _some([str(name) for name in names])
+        seen, advice = (text.format(tables=tables, character_set=character_set) for text in NARROW)
+        yield f"{seen}; {advice[0].lower()}{advice[1:]}"
 
 
 def near_miss(name: TableName, like: Resemblance) -> str:

@@ -37,6 +37,7 @@ COMPILERS: dict[str, Callable[..., sa.Dialect]] = {
     "postgresql": postgresql.dialect,
     "sqlite": sqlite.dialect,
     "mysql": mysql.dialect,
+    "singlestore": mysql.dialect,
 }
 
 
@@ -153,7 +154,8 @@ def script(plans: Iterable[Plan], dialect: Dialect, header: str) -> str:
         body = (*dialect.begin, *body, "COMMIT") if body and dialect.begin else body
         body = (*body, *render_changes(plan.table, plan.concurrent, dialect))
         parts.append("\n".join([title, *(f"{statement};" for statement in body)]))
-    return "\n\n".join([f"-- {comment(header)}", *parts]) + "\n" if parts else ""
+    head = "\n".join(f"-- {comment(line)}" for line in (header, dialect.remark) if line)
+    return "\n\n".join([head, *parts]) + "\n" if parts else ""
 
 
 def grants(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import psycopg
 import pymysql
 import pytest
@@ -18,9 +19,10 @@ from psycopg import sql
 from pymysql.constants import CLIENT
 from tabulate import tabulate
 
-from storage_admin import MySQLStorage, PostgresStorage, SqliteStorage, StorageAdmin
+from storage_admin import MySQLStorage, PostgresStorage, SingleStoreStorage, SqliteStorage, StorageAdmin
 from storage_admin.catalog import load_catalog
-from storage_admin.dialects import DIALECTS
+from storage_admin.dialects import DIALECTS, MYSQL, SINGLESTORE
+from storage_admin.schema import ColumnType
 from tests.mariadb import MariaServer
 from tests.mariadb import rows as mariadb_rows
 from tests.openai_server import openai_server
@@ -53,6 +55,7 @@ class Database:
     url: str
     dsn: str
     engines: list[sa.Engine] = field(default_factory=list, repr=False)
+    made: type[PostgresStorage | MySQLStorage | SqliteStorage] | None = None
 
     def run(self, statements: str, parameters: Any = None) -> list[tuple[Any, ...]]:
         if self.dialect.name == "sqlite":
@@ -78,9 +81,18 @@ class Database:
 
     def storage(self, table: str = "sessions", **options: Any) -> PostgresStorage | MySQLStorage | SqliteStorage:
         """A storage with an engine of its own, unless one is given."""
-        storage = STORAGES[self.dialect.name](table, **({"db_url": self.url} | options))
+        if self.made is SingleStoreStorage and options.get("auto_upgrade_schema"):
+            self._by_hand(table)
+        storage = (self.made or STORAGES[self.dialect.name])(table, **({"db_url": self.url} | options))
         self.engines.append(storage.db_engine)
         return storage
+
+    def _by_hand(self, table: str) -> None:
+        """Make a table for all kinds, as its owner does where no storage adds a column."""
+        owner = MySQLStorage(table, db_url=self.url)
+        for kind in owner._catalog.kinds:
+            owner.upgrade_schema(kind)
+        owner.db_engine.dispose()
 
     def engine(self) -> sa.Engine:
         """An engine as an application makes it."""
@@ -149,6 +161,14 @@ def mariadb(mariadb_proc: MariaServer) -> Iterator[Database]:
     yield database
     database.close()
     mariadb_proc.clear()
+
+
+@pytest.fixture
+def singlestore(mariadb: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
+    """The storage of SingleStore on a MariaDB, which takes its statements, but no TEXT as a key."""
+    types = {**SINGLESTORE.types, ColumnType.STRING: MYSQL.types[ColumnType.STRING]}
+    monkeypatch.setattr(SingleStoreStorage, "dialect", msgspec.structs.replace(SINGLESTORE, types=types))
+    return replace(mariadb, made=SingleStoreStorage)
 
 
 @pytest.fixture(params=["postgres", "sqlite", "mariadb"])

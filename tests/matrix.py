@@ -1,12 +1,14 @@
-"""The suites that meet a database, on every PostgreSQL that can be had: tests.matrix [MAJOR...] [-- ARGUMENT...].
+"""The suites that meet a database, on every server that is named: tests.matrix [MAJOR...] [-- ARGUMENT...].
 
-The servers come from npm, one package for each major, and from what is installed. Each has a run of its own; at the
-end a table says how they went.
+A major of PostgreSQL is a number, and comes from npm; without any it is each of them, and what is installed. One of the
+others is named with its product, as mariadb, mariadb-10.11 or mysql-9, and is what is installed, or what MARIADBD names
+(a program that is called mariadbd or mysqld). Each has a run of its own; at the end a table says how they went.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -31,6 +33,11 @@ VERSIONS = {
     "18": "18.4.0-beta.17",
 }
 SUITES = ["tests/integration", "tests/storage", "tests/faults"]
+# The programs of the other products, and what is tested on them: all that meets one.
+PROGRAMS = {"mariadb": "mariadbd", "mysql": "mysqld"}
+OTHER = re.compile(r"(mariadb|mysql)(?:-(\d+(?:\.\d+)*))?")
+OTHER_SUITES = ["tests/integration", "tests/storage", "tests/cli"]
+OTHER_TESTS = ["-k", "mariadb or mysql or singlestore or MY-"]
 
 
 class Run(NamedTuple):
@@ -74,14 +81,29 @@ def servers(majors: list[str]) -> dict[str, Path]:
     return found
 
 
-def tested(server: str, pg_ctl: Path, arguments: list[str]) -> Run:
+def other_program(name: str) -> str:
+    """The program of a MariaDB or a MySQL: MARIADBD, or an installed one. It ends with words where there is none."""
+    product, version = OTHER.fullmatch(name).groups()  # type: ignore[union-attr]  # only such names come here
+    wanted = PROGRAMS[product]
+    given = os.environ.get("MARIADBD", "")
+    folders = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
+    program = given if Path(given).name == wanted else shutil.which(wanted, path=folders)
+    if program is None:
+        raise SystemExit(f"{name}: there is no {wanted}; set MARIADBD to the path of one")
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    if ("MariaDB" in said) != (product == "mariadb") or not re.search(rf"Ver {re.escape(version or '')}\b", said):
+        raise SystemExit(f"{name}: {program} is another one: {said.strip()}")
+    return program
+
+
+def tested(server: str, environment: dict[str, str], arguments: list[str]) -> Run:
     """Run the suites on one server."""
-    print(f"\nPostgreSQL {server}", flush=True)
-    report = home() / f"{server.split(maxsplit=1)[0]}.xml"
+    print(f"\n{server}", flush=True)
+    report = home() / f"{server.replace(' ', '-')}.xml"
     report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "-n", "auto", f"--junit-xml={report}", *arguments]
     began = time.monotonic()
-    subprocess.run(command, cwd=ROOT, env=os.environ | {"PG_CTL": str(pg_ctl)}, check=False)
+    subprocess.run(command, cwd=ROOT, env=os.environ | environment, check=False)
     seconds = time.monotonic() - began
     if not report.exists():
         return Run(server, 0, 1, 0, seconds)
@@ -91,14 +113,26 @@ def tested(server: str, pg_ctl: Path, arguments: list[str]) -> Run:
     return Run(server, total - failed - skipped, failed, skipped, seconds)
 
 
+def _of_others(options: list[str]) -> list[str]:
+    return options if "-k" in options else [*OTHER_TESTS, *options]
+
+
 def main(arguments: list[str]) -> int:
     """Test on each server; 1 where a test failed or none was run."""
     majors = [argument for argument in arguments if argument in VERSIONS]
-    options = [argument for argument in arguments if argument not in VERSIONS and argument != "--"]
-    if not any(option.startswith("tests/") for option in options):
-        options += SUITES
-    runs = [tested(server, pg_ctl, options) for server, pg_ctl in servers(majors).items()]
-    print(tabulate(runs, ("PostgreSQL", "passed", "failed", "skipped", "seconds"), floatfmt=".0f"))
+    others = {name: other_program(name) for name in arguments if OTHER.fullmatch(name)}
+    options = [argument for argument in arguments if argument not in {*VERSIONS, *others, "--"}]
+    named = any(option.startswith("tests/") for option in options)
+    found = servers(majors) if majors or not others else {}
+    runs = [
+        tested(f"PostgreSQL {server}", {"PG_CTL": str(pg_ctl)}, options + ([] if named else SUITES))
+        for server, pg_ctl in found.items()
+    ]
+    runs += [
+        tested(name, {"MARIADBD": program}, _of_others(options) + ([] if named else OTHER_SUITES))
+        for name, program in others.items()
+    ]
+    print(tabulate(runs, ("server", "passed", "failed", "skipped", "seconds"), floatfmt=".0f"))
     return int(any(run.failed or not run.passed for run in runs))
 
 

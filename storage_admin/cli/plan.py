@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @database_options
 @to_option
 @click.option("--sql", is_flag=True, help="Print a SQL script and nothing else: one transaction per table.")
-@click.option("--dialect", metavar="D", help="With --sql: no database, but postgresql or sqlite.")
+@click.option("--dialect", metavar="D", help="With --sql: no database, but postgresql, sqlite, mysql or mysql-5.7.")
 @click.option("--from", "from_", type=int, metavar="N", help="With --dialect: the version to start at; 0 creates.")
 @output_option
 def command(
@@ -65,7 +65,8 @@ def show(admin: StorageAdmin, survey: Survey, *, output: str) -> None:
     from storage_admin.dialects import dialect_named
     from storage_admin.render import render, script
 
-    dialect = dialect_named(survey.database.dialect)
+    version = tuple(int(part) for part in survey.database.server_version.split(".") if part.isdecimal())
+    dialect = dialect_named(survey.database.dialect).of_version(version)
     if output == "sql":
         header = f"storage-admin {_version()}: computed for {survey.database.url}; not to be used on another database"
         click.echo(script(survey.plans, dialect, header), nl=False)
@@ -85,6 +86,8 @@ def show(admin: StorageAdmin, survey: Survey, *, output: str) -> None:
         if plan.status.value in ("drifted", "ahead"):
             why = "; ".join(map(str, plan.drifts)) or out.pending_text(plan)
             out.say(f"{plan.table} is {out.status_text(plan.status.value)} and will not be touched: {why}")
+    if dialect.remark and output == "table" and any(plan.runnable for plan in survey.plans):
+        out.say(dialect.remark)
     out.show_notes(survey.notes)
     out.say(out.summary(plan.status.value for plan in survey.plans))
 

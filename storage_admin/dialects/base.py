@@ -55,6 +55,11 @@ class Dialect(msgspec.Struct, frozen=True, eq=False):
     or one "table" (``:only``). ``read_only`` says what a read-only session is, and what to do; ``oldest`` are the first
     versions that are upgraded, by product; ``grant`` gives ``{role}`` the rights in ``{schema}``.
 
+    ``lenient`` has one row, whether the server cuts texts in silence; ``narrow_texts`` takes ``:names`` and has rows of
+    schema, name and the character set of texts that lacks some characters.
+
+    ``older`` is another record, for servers before a version; ``remark`` is said at the head of a script.
+
     ``home_schema`` finds the schema that an unqualified ``:name`` means: where the table is, or would be created.
     ``json_is_text``: a JSON value is kept as the text that was sent, so that it may hold whatever a JSON text may;
     ``holds_nul``: so may a text with U+0000.
@@ -108,6 +113,15 @@ class Dialect(msgspec.Struct, frozen=True, eq=False):
     read_only: tuple[str, str] = ("", "")
     grant: str = ""
     oldest: Mapping[str, tuple[int, ...]] = msgspec.field(default_factory=dict)
+    lenient: str = ""
+    narrow_texts: str = ""
+    remark: str = ""
+    older: tuple[tuple[int, ...], Dialect] | None = None
+
+    def of_version(self, version: tuple[object, ...]) -> Dialect:
+        """The record for a server of this version; an empty one is a new one."""
+        found = tuple(part for part in version if isinstance(part, int))
+        return self.older[1] if self.older is not None and found and found < self.older[0] else self
 
     def fold(self, name: str) -> str:
         """The name as this database compares it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from storage_admin.dialects.base import Dialect, TypeDefinition
 from storage_admin.schema import ColumnType
 
@@ -54,9 +56,10 @@ SELECT p.ID, NULL, p.USER, TIMESTAMPDIFF(SECOND, x.trx_started, NOW()), p.COMMAN
 """
 ACCOUNT = "CONCAT(QUOTE(SUBSTRING_INDEX({0}, '@', 1)), '@', QUOTE(SUBSTRING_INDEX({0}, '@', -1)))"
 
+IN_PLACE = ", ALGORITHM=INPLACE, LOCK=NONE"
 TEXTS = frozenset({"varchar", "text", "mediumtext", "longtext"})
 
-MYSQL = Dialect(
+_NEW = Dialect(
     name="mysql",
     title="MySQL",
     types={
@@ -87,7 +90,7 @@ MYSQL = Dialect(
     lockless_states=frozenset({"1235"}),  # Galera knows no GET_LOCK; looking again is what keeps us safe
     writes_in_parallel=True,
     transactional_ddl=False,
-    algorithms=(", ALGORITHM=INSTANT", ", ALGORITHM=INPLACE, LOCK=NONE"),
+    algorithms=(", ALGORITHM=INSTANT", IN_PLACE),
     alters_defaults=True,
     estimates_rows=True,
     json_is_text=False,
@@ -120,5 +123,25 @@ MYSQL = Dialect(
         "Connect to the server that takes changes.",
     ),
     grant="GRANT SELECT, INSERT, UPDATE, CREATE, ALTER, INDEX ON {schema}.* TO {role}",
+    lenient="SELECT @@global.sql_mode NOT REGEXP 'STRICT_(TRANS|ALL)_TABLES'",
+    narrow_texts=(
+        "SELECT DISTINCT TABLE_SCHEMA, TABLE_NAME, CHARACTER_SET_NAME FROM information_schema.COLUMNS"
+        " WHERE JSON_CONTAINS(:names, JSON_QUOTE(TABLE_NAME)) "
+        " AND CHARACTER_SET_NAME NOT IN ('utf8mb4', 'utf16', 'utf16le', 'utf32', 'gb18030', 'binary')"
+        " ORDER BY 3, 1, 2"
+    ),
     oldest={"MySQL": (8, 0), "MariaDB": (10, 6)},
 )
+
+# Without ALGORITHM=INSTANT (8.0.12) and without an expression as a default (8.0.13).
+_OLD = replace(
+    _NEW,
+    algorithms=(IN_PLACE,),
+    defaults={},
+    remark=(
+        "for a MySQL before 8.0.13: columns are added in place, which writes the whole table anew while others go on "
+        "using it; created_at gets no default, since that would be an expression; MySQLStorage of storage-admin fills "
+        "it in, Agno's own class leaves it empty"
+    ),
+)
+MYSQL = replace(_NEW, older=((8, 0, 13), _OLD))

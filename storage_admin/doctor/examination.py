@@ -27,8 +27,13 @@ if TYPE_CHECKING:
     from storage_admin.discovery import Finder
     from storage_admin.errors import StorageAdminError
 
-# Each has BEGIN (statements), CHECKS, and without_connection(url, problem), which looks where no connection is needed.
-MODULES = {"postgresql": "storage_admin.doctor.postgres", "sqlite": "storage_admin.doctor.sqlite"}
+# Each has BEGIN and END (statements), CHECKS, and without_connection(url, problem), which looks where no connection is
+# needed.
+MODULES = {
+    "postgresql": "storage_admin.doctor.postgres",
+    "mysql": "storage_admin.doctor.mysql",
+    "sqlite": "storage_admin.doctor.sqlite",
+}
 TRIPS = 5
 SLOW_MS = 50
 
@@ -88,7 +93,8 @@ def _reading(connection: Connection, module: Any) -> Iterator[None]:
     finally:
         if statements and not connection.invalidated:
             with suppress(exc.DBAPIError):
-                send(connection, "ROLLBACK")
+                for statement in module.END:
+                    send(connection, statement)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from storage_admin.reports import DatabaseInfo
 
 SHOWN = 3
+LOCAL = ("", "localhost")
 
 # What each rule is about, in a few words. A rule keeps its name for ever: programs and links go by it.
 RULES = {
@@ -29,6 +31,9 @@ RULES = {
     "monitoring": "the role sees what other sessions do",
     "rights": "the role may upgrade the tables",
     "timeouts": "timeouts of the role, the database or the server",
+    "limits": "limits of the server that a session or an index build may meet",
+    "sql-mode": "the server cuts nothing in silence",
+    "character-set": "the tables hold every character",
     "no-tables": "session tables are there",
     "outdated-tables": "the tables are at the newest version",
     "drifted-tables": "the tables are as they should be otherwise",
@@ -42,6 +47,7 @@ RULES = {
     "invalid-indexes": "indexes that are there and of no use",
     "leftover-indexes": "what an interrupted REINDEX CONCURRENTLY left",
     "duplicate-indexes": "indexes that do the same",
+    "engine": "how the tables are kept",
     "publications": "tables that are replicated to subscribers",
     "replication-slots": "replication slots that nobody reads",
     "row-security": "row-level security",
@@ -140,3 +146,13 @@ def some(names: Iterable[object]) -> str:
 def have(names: Sequence[object], one: str, many: str) -> str:
     """The verb after some names: ``have(["a"], "is", "are")``."""
     return one if len(names) == 1 else many
+
+
+def is_local(host: str) -> bool:
+    """Whether a connection to a host does not leave this machine."""
+    if host.startswith("/") or host in LOCAL:
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

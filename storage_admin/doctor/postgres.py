@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING, Any
 
 from storage_admin.access import server_facts
 from storage_admin.doctor import postgres_sessions as sessions
 from storage_admin.doctor import postgres_tables as tables
-from storage_admin.doctor.findings import Check, Finding, Level, Patient
+from storage_admin.doctor.findings import Check, Finding, Level, Patient, is_local
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,8 +17,9 @@ if TYPE_CHECKING:
 # Nothing that is sent can change anything, and nothing waits for a lock that somebody holds on one of the tables.
 BEGIN = ("BEGIN READ ONLY", "SET LOCAL lock_timeout = '1s'", "SET LOCAL statement_timeout = '30s'")
 
+END = ("ROLLBACK",)
+
 OLDEST, NEWEST = 12, 18
-LOCAL = ("", "localhost")
 
 # What RESET would set: the value of the role, the database or the server, not the one of our own transaction.
 TIMEOUTS = """
@@ -55,19 +55,10 @@ def _encryption(patient: Patient) -> Iterator[Finding]:
         encrypted = getattr(getattr(raw, "info", None), "ssl_in_use", False)  # psycopg2
     if encrypted:
         yield Finding("encryption", Level.OK, "the connection is encrypted")
-    elif not _is_local(host):
+    elif not is_local(host):
         advice = "Add ?sslmode=require to the URL, or verify-full with sslrootcert, which proves whose server it is."
         seen = f"passwords and sessions go to {host} in the clear: the connection is not encrypted"
         yield Finding("encryption", Level.WARNING, seen, advice)
-
-
-def _is_local(host: str) -> bool:
-    if host.startswith("/") or host in LOCAL:
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _version(patient: Patient) -> Iterator[Finding]:

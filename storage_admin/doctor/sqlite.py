@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL
 
 BEGIN: tuple[str, ...] = ()  # the file is open for reading only, unless an application's own engine is used
+END: tuple[str, ...] = ()
 
 OLDEST, STORAGE = (3, 26), (3, 35)
 SMALL_BYTES = 64 * 1024 * 1024  # what quick_check reads within a second

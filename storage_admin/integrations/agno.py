@@ -8,10 +8,12 @@ from sqlalchemy import Engine
 
 from storage_admin.catalog import load_catalog
 from storage_admin.database import dialect_of, translated_schema
+from storage_admin.dialects import SINGLESTORE
 from storage_admin.errors import NotAStorage
 from storage_admin.naming import TableRef
 from storage_admin.storage.base import SqlStorage
 from storage_admin.storage.gate import Gate
+from storage_admin.storage.singlestore_gate import SingleStoreGate
 
 if TYPE_CHECKING:
     from storage_admin.locking import Patience
@@ -38,7 +40,10 @@ def upgrade_schema(storage: Any, *, kind: str | None = None, patience: Patience 
         advice = "Give its .storage." if getattr(storage, "storage", None) is not None else ""
         raise NotAStorage(found=type(storage).__name__, advice=advice)
     ref = TableRef(name, translated_schema(engine, getattr(storage, "schema", None)))
-    gate = Gate(engine, dialect_of(engine), ref, url=None, upgrades=True, patience=patience)
+    # The name of the module is all that tells a SingleStore from a MySQL without a question to the server.
+    other = type(storage).__module__.endswith(".singlestore")
+    made, dialect = (SingleStoreGate, SINGLESTORE) if other else (Gate, dialect_of(engine))
+    gate = made(engine, dialect, ref, url=None, upgrades=True, patience=patience)
     return gate.upgrade(_kinds(storage, kind))
 
 

@@ -13,7 +13,6 @@ from sqlalchemy import exc
 
 from storage_admin.catalog import load_catalog
 from storage_admin.database import autocommit, checked_out, pooled_engine, translated_schema
-from storage_admin.dialects import DIALECTS
 from storage_admin.errors import (
     BadTableName,
     NoDatabase,
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine, Executable, Row
     from typing_extensions import Self
 
+    from storage_admin.dialects import Dialect
     from storage_admin.errors import StorageAdminError
     from storage_admin.locking import Patience
     from storage_admin.reports import Outcome
@@ -66,10 +66,11 @@ class SqlStorage(AgnoStorage):
     failure for an empty answer.
     """
 
-    backend: ClassVar[str]
+    dialect: ClassVar[Dialect]
     # Further names that a URL of such a database may begin with.
     also: ClassVar[frozenset[str]] = frozenset()
     statements: ClassVar[type[Statements]] = Statements
+    gate: ClassVar[type[Gate]] = Gate
     # Errors after which the server has undone all, and the same may be sent again: nobody else is in its way then.
     undone_states: ClassVar[frozenset[str]] = frozenset()
     # One statement is a transaction: to a server BEGIN and COMMIT would be two more round trips.
@@ -97,16 +98,15 @@ class SqlStorage(AgnoStorage):
         self.schema_version = schema_version
         self.auto_upgrade_schema = auto_upgrade_schema
         self.allow_owner_change = allow_owner_change
-        self._dialect = DIALECTS[self.backend]
         self._catalog = load_catalog()
         self._chosen = self._catalog.known_kind(mode) if mode is not None else None
         self._held: str | None = None
         self._statements: dict[str, Statements] = {}
         self.db_engine, shared = self._connect(db_url, db_engine)
         self._schema = translated_schema(self.db_engine, schema)
-        self._gate = Gate(
+        self._gate = self.gate(
             self.db_engine,
-            self._dialect,
+            self.dialect,
             TableRef(table_name, self._schema),
             url=shared,
             upgrades=auto_upgrade_schema,
@@ -259,7 +259,7 @@ class SqlStorage(AgnoStorage):
     # --- inside --------------------------------------------------------------------------------------------
 
     def _encoder(self) -> Encoder:
-        return Encoder(self._dialect)
+        return Encoder(self.dialect)
 
     def _written(self, kind: str, statements: Statements, packed: Packed, session: Any) -> Row[Any]:
         """Write a session: the row with what the database decided, see `Statements.upsert`."""
@@ -279,12 +279,15 @@ class SqlStorage(AgnoStorage):
         source = engine.url if engine is not None else url
         if source is None:
             raise NoDatabase(storage=type(self).__name__, needed="db_url or db_engine")
-        if (found := source.get_backend_name()) not in {self.backend, *self.also}:
-            raise WrongDatabase(storage=type(self).__name__, title=self._dialect.title, found=found)
+        if (found := source.get_backend_name()) not in {self.dialect.name, *self.also}:
+            raise WrongDatabase(storage=type(self).__name__, title=self.dialect.title, found=found)
         if engine is not None:
             return engine, None
         shared = None if in_memory(source) else source.render_as_string(hide_password=False)
-        return pooled_engine(source, decode), shared
+        return self._pooled(source), shared
+
+    def _pooled(self, url: URL) -> Engine:
+        return pooled_engine(url, decode)
 
     @property
     def _shown(self) -> str:
@@ -303,9 +306,9 @@ class SqlStorage(AgnoStorage):
 
     def _for(self, kind: str) -> Statements:
         if kind not in self._statements:
-            target = self._catalog.target_for((kind,), self._catalog.head, self._dialect.name)
+            target = self._catalog.target_for((kind,), self._catalog.head, self.dialect.name)
             self._statements[kind] = self.statements(
-                self.backend, target, kind, self._schema, self.table_name, keep_owner=not self.allow_owner_change
+                self.dialect.name, target, kind, self._schema, self.table_name, keep_owner=not self.allow_owner_change
             )
         return self._statements[kind]
 
@@ -359,7 +362,7 @@ class SqlStorage(AgnoStorage):
             return answer
 
     def _is_stale(self, error: exc.DBAPIError) -> bool:
-        return says(error, self._dialect.stale_states, self._dialect.stale_texts)
+        return says(error, self.dialect.stale_states, self.dialect.stale_texts)
 
 
 def sending(statement: Executable, parameters: dict[str, Any]) -> Callable[[Connection], Sequence[Row[Any]]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from sqlalchemy import exc
 
 from storage_admin.database import checked_out, parse_url
+from storage_admin.dialects import MYSQL
 from storage_admin.errors import NotStorable, SessionIdTaken, SessionOwnedByAnother
 from storage_admin.messages import sql_state
 from storage_admin.storage.base import SqlStorage
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 LONGEST = 255  # characters, in the tables of every release
 TOO_LONG = f"it is longer than the column, which holds {LONGEST} characters"
 OTHER_CHARACTERS = "the column holds something else of it; its character set may lack some of these characters"
+TELL_APART = (
+    ", or let the column tell them apart: ALTER TABLE ... MODIFY session_id VARCHAR(255) COLLATE utf8mb4_bin NOT NULL"
+)
 NOT_HELD = frozenset({"1406", "1366"})  # data too long, incorrect string value
 COLUMN = re.compile(r"column .*?(\w+)[`'] at row")
 
@@ -42,7 +46,7 @@ class MySQLStorage(SqlStorage):
         As `PostgresStorage`.
     """
 
-    backend = "mysql"
+    dialect = MYSQL
     also = frozenset({"mariadb"})
     statements = MySQLStatements
     autocommits = False  # an upsert is two statements
@@ -77,7 +81,7 @@ class MySQLStorage(SqlStorage):
     # --- inside --------------------------------------------------------------------------------------------
 
     def _encoder(self) -> Encoder:
-        return Encoder(self._dialect, rounds_integers=self._rounds_integers())
+        return Encoder(self.dialect, rounds_integers=self._rounds_integers())
 
     def _rounds_integers(self) -> bool:
         """MySQL keeps a number of JSON in 64 bits; MariaDB keeps the text."""
@@ -111,7 +115,7 @@ class MySQLStorage(SqlStorage):
         stored = row._asdict()
         facts = {"table": self._shown, "session_id": session.session_id}
         if stored["session_id"] != sent["session_id"]:
-            raise SessionIdTaken(**facts)
+            raise SessionIdTaken(**facts, otherwise=TELL_APART)
         user = sent["user_id"]
         if user is not None and stored["user_id"] != user and len(user) <= LONGEST:
             raise SessionOwnedByAnother(**facts, user_id=session.user_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from storage_admin.database import parse_url
+from storage_admin.dialects import POSTGRES
 from storage_admin.storage.base import SqlStorage
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class PostgresStorage(SqlStorage):
         checked at once, as `upgrade_schema`.
     """
 
-    backend = "postgresql"
+    dialect = POSTGRES
 
     def __init__(
         self,

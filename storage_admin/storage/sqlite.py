@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import URL
 
 from storage_admin.database import parse_url
+from storage_admin.dialects import SQLITE
 from storage_admin.errors import BadDatabaseURL, UnsupportedDatabase
 from storage_admin.files import in_memory
 from storage_admin.storage.base import SqlStorage
@@ -32,7 +33,7 @@ class SqliteStorage(SqlStorage):
         UnsupportedDatabase: this SQLite is older than 3.35. And as `PostgresStorage`.
     """
 
-    backend = "sqlite"
+    dialect = SQLITE
     autocommits = False  # to change it and back costs more than a transaction
 
     def __init__(

@@ -91,7 +91,7 @@ def test_a_run_costs_one_read_and_one_upsert(database: Database, openai: str) ->
     talker.run("hello")
     with statements(storage.db_engine) as sent:
         talker.run("hello")
-    returned = ["SELECT"] if storage.backend == "mysql" else []  # it has no RETURNING
+    returned = ["SELECT"] if storage.dialect.name == "mysql" else []  # it has no RETURNING
     assert [statement.split()[0] for statement in sent] == ["SELECT", "INSERT", *returned]
 
 

@@ -10,6 +10,7 @@ from storage_admin import Patience, Status, StorageAdmin, UpgradeFailed
 from storage_admin.dialects import MYSQL
 from storage_admin.errors import ReadOnlyServer, ServerTooOld
 from storage_admin.locking import lock_key
+from storage_admin.render import render
 from storage_admin.schema import TableName
 from tests.conftest import Database
 from tests.integration.tables import old_agents
@@ -137,6 +138,20 @@ def test_a_server_that_is_too_old_is_read_and_not_changed(database: Database, mo
     assert database.admin().plan().plans[0].changes
     with pytest.raises(ServerTooOld, match=r"runs (\w+) \d+\.\d+, which can be .* that takes \1 99.0"):
         database.admin().upgrade()
+
+
+def test_what_is_planned_for_an_old_server_is_what_it_knows_and_then_it_is_current(database: Database) -> None:
+    old_agents(database)
+    database.run("ALTER TABLE ai.sessions ALTER created_at DROP DEFAULT")
+    engine = database.engine()
+    with engine.connect():
+        engine.dialect.server_version_info = (5, 7, 44)  # as if that had answered
+    admin = StorageAdmin(engine)
+    [plan] = admin.plan().plans
+    statements = render(plan, MYSQL.of_version((5, 7, 44)))
+    assert [statement.endswith(INPLACE) for statement in statements] == [True, True]
+    database.run("; ".join(statements))
+    assert admin.check().status is Status.CURRENT
 
 
 def test_no_value_that_was_to_be_stored_is_in_an_error(database: Database) -> None:

@@ -25,6 +25,15 @@ from tests.storage.sessions import KINDS, session
 RACERS = 16
 
 
+@pytest.fixture(params=["postgres", "sqlite", "mariadb"])
+def database(request: pytest.FixtureRequest) -> Database:
+    """A database whose tables are upgraded: not that of SingleStoreStorage, which only looks at them."""
+    fixture: Database = request.getfixturevalue(request.param)
+    if fixture.dialect.has_schemas:
+        fixture.run("CREATE SCHEMA IF NOT EXISTS ai")
+    return fixture
+
+
 @contextmanager
 def statements(engine: sa.Engine) -> Iterator[list[str]]:
     """What is sent through an engine meanwhile."""

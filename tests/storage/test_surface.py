@@ -293,7 +293,11 @@ def test_a_wrong_argument_is_refused_at_once_in_words(make: Any, error: type[Sto
     assert words in str(refused.value)
 
 
-def test_without_agno_the_sessions_are_ours_with_the_same_fields(database: Database) -> None:
+@pytest.mark.parametrize("backend", ["postgres", "sqlite", "mariadb"])
+def test_without_agno_the_sessions_are_ours_with_the_same_fields(backend: str, request: pytest.FixtureRequest) -> None:
+    database: Database = request.getfixturevalue(backend)
+    if database.dialect.has_schemas:
+        database.run("CREATE SCHEMA IF NOT EXISTS ai")
     script = f"""
 import sys
 sys.modules["agno"] = None

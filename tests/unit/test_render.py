@@ -6,8 +6,9 @@ import pytest
 
 from storage_admin.catalog import Catalog
 from storage_admin.changes import AddColumn, Change, CreateIndex, Plan, RebuildIndex, SetDefault, Status
-from storage_admin.compare import plan_new
-from storage_admin.dialects import POSTGRES, SQLITE
+from storage_admin.compare import plan_between, plan_new
+from storage_admin.dialects import MYSQL, POSTGRES, SQLITE, dialect_named
+from storage_admin.errors import UnsupportedDatabase
 from storage_admin.render import COMPILERS, render, script
 from storage_admin.schema import Column, ColumnType, Index, TableName
 from tests.shapes import ODD_NAMES
@@ -55,6 +56,26 @@ def test_a_script_says_what_it_is_and_is_empty_when_nothing_is_to_be_done(catalo
     assert lines[3:5] == ["BEGIN;", "CREATE SCHEMA IF NOT EXISTS ai;"]
     assert lines[-1] == "COMMIT;"
     assert script([plan(TableName("ai", "x"))], POSTGRES, "test") == ""
+
+
+def test_a_script_for_a_mysql_before_8_has_nothing_that_it_does_not_know(catalog: Catalog) -> None:
+    old = MYSQL.of_version((5, 7, 44))
+    table = TableName("ai", "t")
+    for version in (0, 4):
+        text = script([plan_between(table, ("agent",), catalog, old, start=version)], old, "test")
+        assert text.startswith("-- test\n-- for a MySQL before 8.0.13: columns are added in place")
+        assert "INSTANT" not in text
+        assert "UNIX_TIMESTAMP" not in text
+        assert "ALGORITHM=INPLACE, LOCK=NONE;" in text
+    assert dialect_named("mysql-5.7") is old.of_version((5, 7, 44)) is old
+    assert dialect_named("mysql-8.4") is dialect_named("mariadb-10.11") is dialect_named("mysql") is MYSQL
+    for unknown in ("mysql-new", "oracle-9"):
+        with pytest.raises(UnsupportedDatabase, match=unknown):
+            dialect_named(unknown)
+    assert MYSQL.of_version((8, 0, 12)) is old
+    for version_info in ((8, 0, 13), (8, 4, 0), (10, 6, 4, "MariaDB"), ()):
+        assert MYSQL.of_version(version_info) is MYSQL
+    assert "INSTANT" in script([plan_between(table, ("agent",), catalog, MYSQL, start=4)], MYSQL, "test")
 
 
 def test_long_index_names_are_shortened_as_sqlalchemy_does_it_and_never_beyond_the_limit() -> None:
