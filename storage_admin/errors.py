@@ -249,6 +249,45 @@ class SessionUnreadable(SessionError):
     """{table}, session {session_id!r}: {column} does not hold what it should: {problem}. Nothing was changed."""
 
 
+# --- files of sessions -------------------------------------------------------------------------------------
+
+
+class FileExists(UsageError):
+    """{path} is there already, and was left as it is. Choose another name, or give --force to replace it."""
+
+
+class FileInUse(StorageAdminError):
+    """Somebody else is writing {path} at this moment."""
+
+
+class NotWrittenToFile(StorageAdminError):
+    """{path} could not be written: {problem}. Nothing is left under this name that was not there before."""
+
+
+class ExtraMissing(UsageError):
+    """{what} needs {package}. Install it: pip install 'storage-admin[{extra}]'"""
+
+
+class BadExport(StorageAdminError):
+    """{file}: {problem}."""
+
+
+class ColumnsMissing(StorageAdminError):
+    """{table} lacks columns that {file} has: {columns}. {advice} or leave them out: {option}"""
+
+
+class SomeLeftOut(StorageAdminError):
+    """{summary}"""
+
+    exit_code = 6
+    result: Any
+
+    def __init__(self, summary: str, left_out: Sequence[object], result: Any, *, shown: int = 20) -> None:
+        listed = "".join(f"\n  {one}" for one in left_out[:shown])
+        more = f"\n  and {len(left_out) - shown:,} more" if len(left_out) > shown else ""
+        super().__init__(summary=f"{summary}{listed}{more}", result=result)
+
+
 # --- one table could not be upgraded -----------------------------------------------------------------------
 
 

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from storage_admin.cli.diagnosis import DiagnosisDocument
 from storage_admin.cli.documents import Document, HistoryDocument, SurveyDocument, UpgradeDocument, VersionsDocument
-from storage_admin.cli.sessions.documents import ChangedDocument, PageDocument, SessionDocument, StatisticsDocument
+from storage_admin.cli.sessions.documents import (
+    ChangedDocument,
+    ExportedDocument,
+    PageDocument,
+    SessionDocument,
+    StatisticsDocument,
+)
 
 DOCUMENTS: dict[str, type[Document]] = {
     "doctor": DiagnosisDocument,
     "history": HistoryDocument,
     "sessions-delete": ChangedDocument,
+    "sessions-export": ExportedDocument,
     "sessions-list": PageDocument,
     "sessions-show": SessionDocument,
     "sessions-stats": StatisticsDocument,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from storage_admin.sessions.administration import Sessions
+from storage_admin.sessions.archive import LeftOut
 from storage_admin.sessions.conversation import Message, ToolCall, conversation
 from storage_admin.sessions.editing import Changed
+from storage_admin.sessions.exporting import Exported
 from storage_admin.sessions.filters import Filter, parse_age, parse_time
 from storage_admin.sessions.listing import Page, SessionSummary, Sort
 from storage_admin.sessions.reading import Session
@@ -12,8 +14,10 @@ from storage_admin.sessions.statistics import Growth, Retention, Statistics
 
 __all__ = [
     "Changed",
+    "Exported",
     "Filter",
     "Growth",
+    "LeftOut",
     "Message",
     "Page",
     "Retention",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storage_admin.admin import StorageAdmin
@@ -15,11 +16,12 @@ from storage_admin.sessions.statistics import Statistics, statistics
 from storage_admin.sessions.tables import session_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from sqlalchemy import URL, Connection, Engine
 
     from storage_admin.sessions.editing import Changed
+    from storage_admin.sessions.exporting import Exported
     from storage_admin.sessions.listing import Page, SessionSummary, Sort
     from storage_admin.sessions.reading import Session
     from storage_admin.sessions.tables import SessionTable
@@ -110,6 +112,41 @@ class Sessions:
             done = editing.delete(connection, found, wanted)
         return tuple(changed for changed in done if changed.sessions)
 
+    def export(
+        self,
+        path: str | Path | None,
+        wanted: Filter | None = None,
+        tables: Iterable[str] | None = None,
+        *,
+        snapshot: bool = True,
+        force: bool = False,
+        told: Callable[[int, int | None, int], None] | None = None,
+    ) -> Exported:
+        """Write sessions into a file, whose name says the format, or, with None, as JSONL to standard output.
+
+        All of it is as it was at one moment; without ``snapshot`` it is read page by page, and no transaction is held
+        open. The file has its name only when it is whole and on the disk; a file that has it already is replaced only
+        with ``force``. ``told`` gets the number of sessions so far, about how many there are, if that is known, and the
+        bytes so far.
+
+        Raises:
+            UsageError: the name says no format, or the format holds one table only. ExtraMissing: it needs a package.
+            FileExists, FileInUse, NotWrittenToFile. SomeLeftOut: some sessions cannot be written; the others are.
+        """
+        from storage_admin.sessions.exporting import export
+
+        place = Path(path) if path is not None else None
+        wanted, tables = wanted or Filter(), None if tables is None else list(tables)
+        counted = _with_total(told, self._estimate(wanted, tables)) if told is not None else None
+        with self._opened(tables) as (connection, found):
+            return export(connection, found, wanted, place, as_of_one_moment=snapshot, force=force, told=counted)
+
+    def _estimate(self, wanted: Filter, tables: Sequence[str] | None) -> int | None:
+        if not wanted.empty:
+            return None
+        rows = [plan.live.rows for plan in self.admin.inspect(tables).plans if plan.live is not None]
+        return None if None in rows else sum(filter(None, rows))
+
     def statistics(
         self,
         wanted: Filter | None = None,
@@ -132,3 +169,7 @@ class Sessions:
     ) -> Iterator[tuple[Connection, tuple[SessionTable, ...]]]:
         with self.admin.opened(tables, writable=writable) as (connection, plans):
             yield connection, session_tables(plans, self.admin.catalog, dialect_of(connection.engine))
+
+
+def _with_total(told: Callable[[int, int | None, int], None], total: int | None) -> Callable[[int, int], None]:
+    return lambda done, size: told(done, total, size)

@@ -9,7 +9,7 @@ from storage_admin.cli.documents import FORMAT, Document
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from storage_admin.sessions import Changed, Growth, Message, Page, Session, SessionSummary, Statistics
+    from storage_admin.sessions import Changed, Exported, Growth, Message, Page, Session, SessionSummary, Statistics
 
 
 class SessionRow(Document):
@@ -119,6 +119,33 @@ class ChangedDocument(Document):
     tables: list[ChangedRow]
 
 
+class LeftOutRow(Document):
+    schema: str | None
+    table: str
+    session_id: str
+    problem: str
+
+
+class ExportedTableRow(Document):
+    schema: str | None
+    table: str
+    kinds: list[str]
+    version: int | None
+    sessions: int
+
+
+class ExportedDocument(Document):
+    """sessions export."""
+
+    format: int
+    file: str | None
+    sessions: int
+    bytes: int
+    sha256: str
+    tables: list[ExportedTableRow]
+    left_out: list[LeftOutRow]
+
+
 def page_document(page: Page) -> PageDocument:
     """The document of a page."""
     rows = [_row(session) for session in page.sessions]
@@ -153,6 +180,32 @@ def changed_document(done: Iterable[Changed]) -> ChangedDocument:
     """The document of what was deleted."""
     rows = [ChangedRow(schema=c.table.schema, table=c.table.name, sessions=c.sessions) for c in done]
     return ChangedDocument(format=FORMAT, sessions=sum(row.sessions for row in rows), tables=rows)
+
+
+def exported_document(done: Exported) -> ExportedDocument:
+    """The document of a file that was written."""
+    tables = [
+        ExportedTableRow(
+            schema=t.header.table.schema,
+            table=t.header.table.name,
+            kinds=list(t.header.kinds),
+            version=t.header.version,
+            sessions=t.sessions,
+        )
+        for t in done.tables
+    ]
+    return ExportedDocument(
+        format=FORMAT,
+        file=str(done.path) if done.path is not None else None,
+        sessions=done.sessions,
+        bytes=done.bytes,
+        sha256=done.sha256,
+        tables=tables,
+        left_out=[
+            LeftOutRow(schema=o.table.schema, table=o.table.name, session_id=o.session_id, problem=o.problem)
+            for o in done.left_out
+        ],
+    )
 
 
 def _row(session: SessionSummary) -> SessionRow:

@@ -1,0 +1,263 @@
+"""A file that comes into being whole or not at all: written under another name, to the disk, and renamed at the end."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from hashlib import sha256
+from queue import Queue
+from threading import Thread
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+
+import msgspec
+from typing_extensions import Self
+
+from storage_admin.errors import BadExport, FileExists, FileInUse, NotWrittenToFile
+from storage_admin.schema import TableName  # noqa: TC001 - msgspec reads the annotations
+from storage_admin.sessions.formats import Header  # noqa: TC001
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+CHUNK = 1 << 20
+AHEAD = 4  # chunks
+
+
+class TableCount(msgspec.Struct, frozen=True):
+    """A table in a file, and how many of its sessions."""
+
+    header: Header
+    sessions: int
+
+
+class LeftOut(msgspec.Struct, frozen=True):
+    """A session that could not be written, and why."""
+
+    table: TableName
+    session_id: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.table}, session {self.session_id!r}: {self.problem}"
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a file, beside it. ``snapshot``: all is as it was at one moment."""
+
+    format: int = 1
+    tool: str
+    file: str
+    made: str
+    bytes: int
+    sha256: str
+    sessions: int
+    snapshot: bool
+    filter: dict[str, Any]
+    tables: tuple[TableCount, ...]
+    left_out: tuple[LeftOut, ...] = ()
+
+
+class Compressor(Protocol):
+    """What zlib and zstd have in common."""
+
+    def compress(self, data: bytes, /) -> bytes:
+        """A part of the compressed bytes."""
+
+    def flush(self) -> bytes:
+        """The last part."""
+
+
+def manifest_path(path: Path) -> Path:
+    """Where the manifest of a file is."""
+    return path.with_name(f"{path.name}.manifest.json")
+
+
+class Archive:
+    """A file to be written. Its bytes are hashed and sent to the disk by a thread, while the next ones come.
+
+    Leaving the block without `commit` leaves nothing behind. Without a path it is standard output.
+
+    Raises:
+        FileExists, FileInUse, NotWrittenToFile
+    """
+
+    def __init__(self, path: Path | None, *, force: bool = False, compressor: Compressor | None = None) -> None:
+        self.path = path
+        self.bytes = 0
+        self._force = force
+        self._compressor = compressor
+        self._hash = sha256()
+        self._waiting: Queue[bytes | None] = Queue(AHEAD)
+        self._buffer: list[bytes] = []
+        self._buffered = 0
+        self._failed: OSError | None = None
+
+    @property
+    def sha256(self) -> str:
+        """The hash of what was written, once that is finished."""
+        return self._hash.hexdigest()
+
+    def __enter__(self) -> Self:
+        self._file = self._opened(self.path) if self.path is not None else sys.stdout.buffer
+        self._thread = Thread(target=self._work, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end_thread()
+        if self.path is not None:
+            with suppress(OSError):
+                self._temporary.unlink()  # gone already where it was renamed
+            self._file.close()
+
+    def write(self, data: bytes) -> None:
+        """Write, soon."""
+        self._buffer.append(data)
+        self._buffered += len(data)
+        if self._buffered >= CHUNK:
+            self._pass_on()
+
+    def finish(self) -> None:
+        """Wait until everything is on the disk. After that `bytes` and `sha256` are known."""
+        self._pass_on()
+        self._end_thread()
+        self._check()
+        try:
+            if self._compressor is not None:
+                self._put(self._compressor.flush())
+            self._file.flush()
+            if self.path is not None:
+                os.fsync(self._file.fileno())
+        except OSError as error:
+            self._failed = error
+        self._check()
+
+    def commit(self, manifest: Manifest) -> None:
+        """Give the file its name, and its manifest. To be called after `finish`."""
+        if self.path is None:
+            return
+        beside = manifest_path(self.path)
+        try:
+            new = beside.with_name(f".{beside.name}.part")
+            write_synced(new, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+            # An old manifest must never stand beside a new file, and a file has its name only with all there is of it.
+            beside.unlink(missing_ok=True)
+            self._temporary.replace(self.path)
+            new.replace(beside)
+            sync_folder(self.path.parent)
+        except OSError as error:
+            raise NotWrittenToFile(path=self.path, problem=error.strerror) from error
+
+    # --- inside --------------------------------------------------------------------------------------------
+
+    def _opened(self, path: Path) -> BinaryIO:
+        if not self._force and path.exists():
+            raise FileExists(path=path)
+        self._temporary = path.with_name(f".{path.name}.part")
+        try:
+            # One name, so that what a killed process leaves is used again, and a lock, so that nobody else uses it.
+            file = os.fdopen(os.open(self._temporary, os.O_RDWR | os.O_CREAT, 0o600), "wb")
+        except OSError as error:
+            raise NotWrittenToFile(path=path, problem=error.strerror) from error
+        try:
+            lock(file)
+            file.truncate(0)
+        except OSError:
+            file.close()
+            raise FileInUse(path=path) from None
+        return file
+
+    def _pass_on(self) -> None:
+        self._check()
+        if self._buffer:
+            self._waiting.put(b"".join(self._buffer))
+            self._buffer, self._buffered = [], 0
+
+    def _check(self) -> None:
+        if isinstance(self._failed, BrokenPipeError) and self.path is None:
+            raise self._failed
+        if self._failed is not None:
+            raise NotWrittenToFile(path=self.path or "standard output", problem=self._failed.strerror)
+
+    def _work(self) -> None:
+        while (data := self._waiting.get()) is not None:
+            if self._failed is None:
+                try:
+                    self._put(self._compressor.compress(data) if self._compressor is not None else data)
+                except OSError as error:
+                    self._failed = error
+
+    def _put(self, data: bytes) -> None:
+        self._hash.update(data)
+        self._file.write(data)
+        self.bytes += len(data)
+
+    def _end_thread(self) -> None:
+        if self._thread.is_alive():
+            self._waiting.put(None)
+            self._thread.join()
+
+
+def lock(file: BinaryIO) -> None:
+    """Keep everybody else from writing a file, where the system has such locks.
+
+    Raises:
+        BlockingIOError: somebody else does.
+    """
+    with suppress(ImportError):
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Write a small file, to the disk."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Let a new name outlast a loss of power."""
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def read_manifest(path: Path) -> Manifest | None:
+    """The manifest beside a file, None where there is none.
+
+    Raises:
+        BadExport: it cannot be read.
+    """
+    try:
+        data = manifest_path(path).read_bytes()
+    except FileNotFoundError:
+        return None
+    try:
+        return msgspec.json.decode(data, type=Manifest)
+    except msgspec.MsgspecError as error:
+        raise BadExport(file=manifest_path(path), problem=f"it cannot be read ({error})") from None
+
+
+def verify(path: Path, manifest: Manifest, told: Callable[[int], None] = lambda _: None) -> None:
+    """Read a file, and compare it with its manifest, before anything of it is used.
+
+    Raises:
+        BadExport: it is not the file that was written.
+    """
+    if path.stat().st_size != manifest.bytes:
+        problem = f"it has {path.stat().st_size:,} bytes, and its manifest says {manifest.bytes:,}: it is not whole"
+        raise BadExport(file=path, problem=problem)
+    found = sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            found.update(chunk)
+            told(len(chunk))
+    if found.hexdigest() != manifest.sha256:
+        raise BadExport(file=path, problem="its SHA-256 is not the one in its manifest: it was changed, or is damaged")

@@ -1,0 +1,89 @@
+"""Lines into a file of some format."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Any, Protocol
+
+from typing_extensions import Self
+
+from storage_admin.errors import ExtraMissing
+from storage_admin.sessions.formats import Header, Trailer, line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from storage_admin.sessions.archive import Archive, Compressor
+
+GZIP = 16 + zlib.MAX_WBITS
+
+
+class Writer(Protocol):
+    """Writes the tables of a file, one after the other, within its block."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def begin(self, header: Header) -> None:
+        """The sessions of this table come next."""
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        """Some of them."""
+
+    def end(self, sessions: int) -> None:
+        """That was all of them."""
+
+
+class JsonLines:
+    """JSONL: a header, a line for each session, and a trailer."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """There is nothing to be closed."""
+
+    def begin(self, header: Header) -> None:
+        """As `Writer`, and so all else."""
+        self._archive.write(line(header))
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        """As they are."""
+        self._archive.write(b"".join(lines))
+
+    def end(self, sessions: int) -> None:
+        """With their number."""
+        self._archive.write(line(Trailer(sessions=sessions)))
+
+
+def writer_for(_form: str, archive: Archive) -> Writer:
+    """The writer of a format, by the suffix of its files.
+
+    Raises:
+        ExtraMissing: a package is needed that is not there.
+    """
+    return JsonLines(archive)
+
+
+def compressor_for(compression: str) -> Compressor | None:
+    """What compresses, by the suffix of the files.
+
+    Raises:
+        ExtraMissing: a package is needed that is not there.
+    """
+    if compression == ".gz":
+        return zlib.compressobj(6, zlib.DEFLATED, GZIP)
+    return zstd().ZstdCompressor(level=3).compressobj() if compression == ".zst" else None
+
+
+def zstd() -> Any:
+    """The package for Zstandard."""
+    try:
+        import zstandard
+    except ImportError:
+        raise ExtraMissing(what="A file in .zst", package="zstandard", extra="zstd") from None
+    return zstandard

@@ -1,0 +1,36 @@
+"""`sessions export` on the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.cli.conftest import Result
+from tests.conftest import Database
+from tests.sessions.tables import agents
+
+Call = Callable[..., Result]
+
+
+def test_an_export_says_what_it_wrote(call: Call, database: Database, tmp_path: Path) -> None:
+    table = agents(database, "s1", "s2")
+    done = call("sessions", "export", "--to", "out.jsonl", "-o", "json", "--db-url", database.url)
+    assert (done.code, done.json["sessions"], done.json["tables"][0]["sessions"]) == (0, 2, 2)
+    assert done.json["sha256"] == json.loads((tmp_path / "out.jsonl.manifest.json").read_text())["sha256"]
+    assert f"{table}: 2 sessions" in done.err
+    again = call("sessions", "export", "--to", "out.jsonl", "--db-url", database.url)
+    assert again.code == 64
+    assert "--force" in again.err
+    forced = call("sessions", "export", table, "--to", "out.jsonl", "--user", "u1", "--force", "--db-url", database.url)
+    assert (forced.code, forced.out) == (0, "")
+    assert "1 session in" in forced.err
+
+
+def test_an_export_to_standard_output_is_data_alone(call: Call, sqlite: Database) -> None:
+    agents(sqlite, "s1")
+    done = call("sessions", "export", "--to", "-", "--no-snapshot", "--db-url", sqlite.url)
+    head, row, tail = map(json.loads, done.out.splitlines())
+    assert (head["storage_admin"], row["session_id"], tail["sessions"]) == (1, "s1", 1)
+    refused = call("sessions", "export", "--to", "-", "-o", "json", "--db-url", sqlite.url)
+    assert refused.code == 64
