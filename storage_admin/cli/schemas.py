@@ -8,6 +8,7 @@ from storage_admin.cli.sessions.documents import (
     ChangedDocument,
     ExportedDocument,
     PageDocument,
+    PrunedDocument,
     SessionDocument,
     StatisticsDocument,
 )
@@ -18,6 +19,7 @@ DOCUMENTS: dict[str, type[Document]] = {
     "sessions-delete": ChangedDocument,
     "sessions-export": ExportedDocument,
     "sessions-list": PageDocument,
+    "sessions-prune": PrunedDocument,
     "sessions-show": SessionDocument,
     "sessions-stats": StatisticsDocument,
     "survey": SurveyDocument,

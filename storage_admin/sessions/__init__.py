@@ -9,17 +9,22 @@ from storage_admin.sessions.editing import Changed
 from storage_admin.sessions.exporting import Exported
 from storage_admin.sessions.filters import Filter, parse_age, parse_time
 from storage_admin.sessions.listing import Page, SessionSummary, Sort
+from storage_admin.sessions.pruning import Candidates, Old, Pruned, PruneReport
 from storage_admin.sessions.reading import Session
 from storage_admin.sessions.statistics import Growth, Retention, Statistics
 
 __all__ = [
+    "Candidates",
     "Changed",
     "Exported",
     "Filter",
     "Growth",
     "LeftOut",
     "Message",
+    "Old",
     "Page",
+    "PruneReport",
+    "Pruned",
     "Retention",
     "Session",
     "SessionSummary",

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 
     from sqlalchemy import URL, Connection, Engine
 
+    from storage_admin.locking import Patience
     from storage_admin.sessions.editing import Changed
     from storage_admin.sessions.exporting import Exported
     from storage_admin.sessions.listing import Page, SessionSummary, Sort
+    from storage_admin.sessions.pruning import Candidates, Old, PruneReport
     from storage_admin.sessions.reading import Session
     from storage_admin.sessions.tables import SessionTable
 
@@ -146,6 +148,43 @@ class Sessions:
             return None
         rows = [plan.live.rows for plan in self.admin.inspect(tables).plans if plan.live is not None]
         return None if None in rows else sum(filter(None, rows))
+
+    def prunable(self, old: Old, tables: Iterable[str] | None = None) -> tuple[Candidates, ...]:
+        """What `prune` would remove of each table that has something old. It reads whole tables."""
+        from storage_admin.sessions.pruning import candidates
+
+        with self._opened(tables) as (connection, found):
+            counted = [candidates(connection, table, old) for table in found if old.wanted.fits(table)]
+        return tuple(each for each in counted if each.sessions)
+
+    def prune(
+        self,
+        old: Old,
+        tables: Iterable[str] | None = None,
+        *,
+        archive: str | Path | None,
+        patience: Patience | None = None,
+        max_rows: int | None = None,
+        pause: float = 0.0,
+        told: Callable[[int, int | None, int], None] | None = None,
+        total: int | None = None,
+    ) -> PruneReport:
+        """Remove old sessions in small transactions, while others read and write; a session that is used meanwhile
+        stays. With ``archive`` each is on the disk before it is deleted; `restore` brings the file back.
+
+        What is cut off leaves ARCHIVE.partial, and the same call goes on with it. ``pause`` are seconds between two
+        transactions, for replicas to follow. ``told`` gets the number removed, ``total``, and the bytes archived.
+
+        Raises:
+            UsageError: the archive is not named as JSONL. FileExists, FileInUse, NotWrittenToFile.
+            LockNotObtained: a table was held too long. ConnectionLost.
+        """
+        from storage_admin.sessions.pruning import prune
+
+        path = Path(archive) if archive is not None else None
+        options = {"max_rows": max_rows, "pause": pause, "told": told, "total": total}
+        with self._opened(tables, writable=True) as (connection, found):
+            return prune(connection, found, old, path, patience, **options)
 
     def statistics(
         self,

@@ -253,7 +253,6 @@ def _write(
 
 
 def _manifest(done: Exported, wanted: Filter, as_of_one_moment: bool) -> Manifest:
-    filled = {name: value for name, value in msgspec.structs.asdict(wanted).items() if value not in (None, ())}
     return Manifest(
         tool=f"storage-admin {__version__}",
         file=done.path.name if done.path is not None else "",
@@ -262,7 +261,7 @@ def _manifest(done: Exported, wanted: Filter, as_of_one_moment: bool) -> Manifes
         sha256=done.sha256,
         sessions=done.sessions,
         snapshot=as_of_one_moment,
-        filter=filled,
+        filter=wanted.given,
         tables=done.tables,
         left_out=done.left_out,
     )

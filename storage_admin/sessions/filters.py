@@ -11,7 +11,7 @@ import msgspec
 import sqlalchemy as sa
 
 from storage_admin.errors import UsageError
-from storage_admin.sessions.tables import SESSION_ID, USER_ID, same_text
+from storage_admin.sessions.tables import SESSION_ID, USER_ID, one_of, same_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,6 +46,11 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         """Whether every session is meant."""
         return self == Filter()
 
+    @property
+    def given(self) -> dict[str, Any]:
+        """What is given, by name."""
+        return {name: value for name, value in msgspec.structs.asdict(self).items() if value not in (None, ())}
+
     def fits(self, table: SessionTable) -> bool:
         """Whether a table can hold such sessions at all."""
         return self.kind is None or self.kind in table.kinds
@@ -66,7 +71,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     def _conditions(self, table: SessionTable) -> Iterable[sa.ColumnElement[bool]]:
         columns, dialect = table.sql.c, table.dialect
         if self.ids:
-            yield sa.or_(*(same_text(columns[SESSION_ID], name, dialect) for name in self.ids))
+            yield one_of(columns[SESSION_ID], self.ids, dialect)
         if self.user is not None:
             yield same_text(columns[USER_ID], self.user, dialect)
         if self.entity is not None:

@@ -109,14 +109,19 @@ def _columns(live: LiveTable, kinds: Sequence[str], catalog: Catalog) -> tuple[S
 
 def same_text(column: sa.ColumnElement[Any], value: str, dialect: Dialect) -> sa.ColumnElement[bool]:
     """Whether a column is this text. To MySQL 'A' may be 'a': there it is compared byte by byte too."""
-    same = column == sa.literal(value, sa.Text)
+    return one_of(column, [value], dialect)
+
+
+def one_of(column: sa.ColumnElement[Any], values: Iterable[str], dialect: Dialect) -> sa.ColumnElement[bool]:
+    """Whether a column is one of these texts, compared as `same_text` does it."""
+    texts: list[sa.ColumnElement[Any]] = [sa.literal(value, sa.Text) for value in values]
+    found = column.in_(texts)
     if dialect.name != "mysql":
-        return same
+        return found
     from sqlalchemy.dialects import mysql
 
-    utf8 = mysql.VARCHAR(charset="utf8mb4")
-    there, here = (sa.cast(sa.cast(text, utf8), mysql.BINARY) for text in (column, sa.literal(value, sa.Text)))
-    return sa.and_(same, there == here)
+    there, *here = (sa.cast(sa.cast(text, mysql.VARCHAR(charset="utf8mb4")), mysql.BINARY) for text in (column, *texts))
+    return sa.and_(found, there.in_(here))
 
 
-__all__ = ["SESSION_ID", "USER_ID", "SessionColumn", "SessionTable", "same_text", "session_tables"]
+__all__ = ["SESSION_ID", "USER_ID", "SessionColumn", "SessionTable", "one_of", "same_text", "session_tables"]

@@ -22,7 +22,7 @@ def test_every_error_has_a_message_and_an_exit_code_of_the_contract(cls: type[er
 
 @every_error
 def test_the_facts_of_an_error_are_in_its_message_and_are_its_attributes(cls: type[errors.StorageAdminError]) -> None:
-    if cls is errors.UpgradeFailed:
+    if cls in (errors.UpgradeFailed, errors.SomeLeftOut):  # they take a report
         return
     names = set(re.findall(r"{(\w+)(?:!r)?}", cls.__doc__ or ""))
     facts = {name: f"<{name}>" for name in names}

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import click
 
-from storage_admin.cli.sessions import delete, export, listing, rename, show, stats
+from storage_admin.cli.sessions import delete, export, listing, prune, rename, show, stats
 
 
 @click.group("sessions", no_args_is_help=True)
 def command() -> None:
-    """See, rename, delete, count, export and import the sessions in the tables.
+    """See, count, rename, delete, prune, export and import the sessions in the tables.
 
     Without TABLE each takes all tables that it finds.
     """
 
 
-for module in (listing, show, stats, rename, delete, export):
+for module in (listing, show, stats, rename, delete, export, prune):
     command.add_command(module.command)

@@ -9,7 +9,17 @@ from storage_admin.cli.documents import FORMAT, Document
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from storage_admin.sessions import Changed, Exported, Growth, Message, Page, Session, SessionSummary, Statistics
+    from storage_admin.sessions import (
+        Changed,
+        Exported,
+        Growth,
+        Message,
+        Page,
+        PruneReport,
+        Session,
+        SessionSummary,
+        Statistics,
+    )
 
 
 class SessionRow(Document):
@@ -146,6 +156,24 @@ class ExportedDocument(Document):
     left_out: list[LeftOutRow]
 
 
+class PrunedRow(Document):
+    schema: str | None
+    table: str
+    sessions: int
+    left: int
+
+
+class PrunedDocument(Document):
+    """sessions prune. ``left`` are old, and still there."""
+
+    format: int
+    sessions: int
+    left: int
+    archive: str | None
+    sha256: str | None
+    tables: list[PrunedRow]
+
+
 def page_document(page: Page) -> PageDocument:
     """The document of a page."""
     rows = [_row(session) for session in page.sessions]
@@ -204,6 +232,21 @@ def exported_document(done: Exported) -> ExportedDocument:
         left_out=[
             LeftOutRow(schema=o.table.schema, table=o.table.name, session_id=o.session_id, problem=o.problem)
             for o in done.left_out
+        ],
+    )
+
+
+def pruned_document(report: PruneReport) -> PrunedDocument:
+    """The document of a prune."""
+    return PrunedDocument(
+        format=FORMAT,
+        sessions=report.sessions,
+        left=report.left,
+        archive=str(report.archive) if report.archive is not None else None,
+        sha256=report.manifest.sha256 if report.manifest is not None else None,
+        tables=[
+            PrunedRow(schema=each.table.schema, table=each.table.name, sessions=each.sessions, left=each.left)
+            for each in report.tables
         ],
     )
 

@@ -1,0 +1,132 @@
+"""storage-admin sessions prune."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from storage_admin.cli.options import (
+    database_options,
+    lock_timeout_option,
+    output_option,
+    tables_argument,
+    wait_option,
+)
+from storage_admin.cli.sessions.options import open_sessions, time_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from storage_admin.sessions import Candidates, Old, PruneReport, Sessions
+
+LEFT = 5  # the exit code of "somebody held it", as everywhere
+
+
+@click.command("prune")
+@tables_argument
+@click.option("--older-than", required=True, metavar="AGE", help="Not used for this long: 90d, 12h, 26w.")
+@click.option("--user", metavar="USER", help="Only sessions of this user_id.")
+@click.option("--entity", metavar="ID", help="Only sessions of this agent_id, team_id or workflow_id.")
+@click.option("--kind", metavar="KIND", help="Only sessions of this kind: agent, team, workflow, workflow_v2.")
+@click.option("--keep-last", type=click.IntRange(min=1), metavar="N", help="Never the N newest of a user in a table.")
+@click.option("--max-rows", type=click.IntRange(min=1), metavar="N", help="Stop after so many.")
+@click.option("--pause", type=click.FloatRange(min=0), default=0, metavar="MS", help="Between two transactions.")
+@click.option("--archive", metavar="FILE", help="Where to put what is removed; pruned-DATE.jsonl without it.")
+@click.option("--no-archive", is_flag=True, help="Keep nothing of what is removed.")
+@click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@lock_timeout_option
+@wait_option
+@database_options
+@output_option
+def command(
+    tables: tuple[str, ...],
+    older_than: str,
+    user: str | None,
+    entity: str | None,
+    kind: str | None,
+    keep_last: int | None,
+    max_rows: int | None,
+    pause: float,
+    archive: str | None,
+    no_archive: bool,
+    dry_run: bool,
+    yes: bool,
+    lock_timeout: int,
+    wait: float,
+    db_url: str | None,
+    schema: str | None,
+    output: str,
+) -> int:
+    """Remove sessions that nobody has used for long, beside their writers; shows how many, and asks.
+
+    They go into an archive first, which `sessions restore` brings back. A session that is used meanwhile stays. What
+    was cut off goes on where it was with the same --archive.
+    """
+    import time
+
+    from storage_admin.cli.output import say
+    from storage_admin.locking import Patience
+    from storage_admin.sessions import Filter, Old, parse_age
+
+    if archive is not None and no_archive:
+        raise click.UsageError("Either --archive or --no-archive.")
+    sessions = open_sessions(db_url, schema)
+    kind = sessions.admin.catalog.known_kind(kind) if kind is not None else None
+    old = Old(int(time.time()) - parse_age(older_than), Filter(user=user, entity=entity, kind=kind), keep_last)
+    place = None if no_archive else archive or f"pruned-{time.strftime('%Y-%m-%d')}.jsonl"
+    found = sessions.prunable(old, tables or None)
+    show_candidates(found)
+    if dry_run or not (found or _begun(place)):
+        say("Nothing was removed." if found else "Nothing is that old.")
+        return 0
+    if not yes:
+        click.confirm(f"Remove them{' for good' if place is None else f' into {place}'}?", abort=True, err=True)
+    limits = {"max_rows": max_rows, "pause": pause / 1000, "patience": Patience(lock_timeout, wait)}
+    total = sum(each.sessions for each in found)
+    report = _prune(sessions, old, tables, place, total=min(total, max_rows or total), **limits)
+    show(report, output)
+    return LEFT if report.left and max_rows is None else 0
+
+
+def _prune(sessions: Sessions, old: Old, tables: tuple[str, ...], place: str | None, **options: Any) -> PruneReport:
+    from storage_admin.cli.output import say
+    from storage_admin.cli.sessions.transfer import transfer_progress
+
+    try:
+        with transfer_progress("prune") as told:
+            return sessions.prune(old, tables or None, archive=place, told=told, **options)
+    except BaseException:
+        if _begun(place):
+            say(f"What was removed so far is in {place}.partial; the same command with --archive {place} goes on.")
+        raise
+
+
+def _begun(place: str | None) -> bool:
+    from pathlib import Path
+
+    return place is not None and Path(f"{place}.partial").exists()
+
+
+def show_candidates(found: Iterable[Candidates]) -> None:
+    """Say what would go."""
+    from storage_admin.cli import output as out
+
+    for each in found:
+        span = f"last used from {time_text(each.oldest)} to {time_text(each.newest)} UTC"
+        out.say(f"{each.table}: {out.count_text(each.sessions, 'session')}, {out.size_text(each.bytes)}, {span}")
+
+
+def show(report: PruneReport, output: str) -> None:
+    """Say what went, and what did not."""
+    from storage_admin.cli import output as out
+    from storage_admin.cli.sessions.documents import pruned_document
+
+    if output != "table":
+        out.emit(pruned_document(report), output)
+    for table in report.tables:
+        if table.left:
+            out.say(f"{table.table}: {out.count_text(table.left, 'old session')} still there; run it again for them")
+    kept = f"; `storage-admin sessions restore {report.archive}` brings them back" if report.archive else ""
+    out.say(f"{out.count_text(report.sessions, 'session')} removed{kept}")

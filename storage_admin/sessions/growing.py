@@ -1,0 +1,179 @@
+"""A file that grows while rows are deleted: what is in it is on the disk before the rows are gone.
+
+It holds the only copy, so a process that is killed leaves it, as FILE.partial, and the next one goes on with it.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import msgspec
+from typing_extensions import Self
+
+from storage_admin.errors import BadExport, FileExists, FileInUse, NotWrittenToFile
+from storage_admin.sessions.archive import CHUNK, Archive, Manifest, TableCount, lock
+from storage_admin.sessions.formats import Header, Trailer, line
+from storage_admin.sessions.writers import compressor_for
+from storage_admin.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+OWN_LINE = b'{"storage_admin":'
+KEPT = 2_000  # lines, of which the last transaction of a killed process cannot have had more
+
+
+class GrowingArchive:
+    """A JSONL file, to which each `append` adds lines that are on the disk when it returns.
+
+    ``compression`` is that of the final file: "", ".gz" or ".zst".
+
+    Raises:
+        FileExists, FileInUse, NotWrittenToFile, BadExport: what a killed process left cannot be read.
+    """
+
+    def __init__(self, path: Path, compression: str = "") -> None:
+        self.path, self.compression = path, compression
+        self.partial = path.with_name(f"{path.name}.partial")
+        self.counts: list[TableCount] = []
+        self._open: Header | None = None
+        self._sessions = 0
+        self._last: list[bytes] = []
+
+    def __enter__(self) -> Self:
+        if self.path.exists():
+            raise FileExists(path=self.path)
+        try:
+            self._file: BinaryIO = os.fdopen(os.open(self.partial, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
+        except OSError as error:
+            raise NotWrittenToFile(path=self.path, problem=error.strerror) from error
+        try:
+            lock(self._file)
+        except OSError:
+            self._file.close()
+            raise FileInUse(path=self.path) from None
+        self._resume()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    @property
+    def sessions(self) -> int:
+        """How many there are in it."""
+        return sum(count.sessions for count in self.counts) + self._sessions
+
+    def last_of(self, header: Header, number: int) -> list[bytes]:
+        """The last lines that a killed process wrote for this table, at most so many."""
+        return self._last[-number:] if self._open is not None and self._open.table == header.table else []
+
+    def append(self, header: Header, lines: Sequence[bytes]) -> None:
+        """Add the lines of some sessions of a table."""
+        if not lines:
+            return
+        data = b""
+        if self._open != header:
+            data = self._closing() + line(header)
+        self._write(data + b"".join(lines))
+        if self._open != header:
+            self._close()
+            self._open = header
+        self._sessions += len(lines)
+        self._last = list(lines)
+
+    def take_back(self, lines: Iterable[bytes]) -> None:
+        """Drop lines from the end of the file: the rows are still in their table."""
+        dropped = list(lines)
+        kept = [data for data in self._last if data not in set(dropped)]
+        at = self._file.seek(0, os.SEEK_END) - sum(map(len, self._last))
+        self._file.truncate(at)
+        self._sessions -= len(self._last) - len(kept)
+        self._last = []
+        if kept:
+            self._write(b"".join(kept))
+            self._last = kept
+
+    def finish(self, wanted: dict[str, Any]) -> Manifest | None:
+        """Give the file its name and its manifest, which says what was wanted; None where nothing is in it."""
+        if not self.sessions:
+            self.partial.unlink()
+            return None
+        self._write(self._closing())
+        self._close()
+        self._file.seek(0)
+        # Through the way of every export: hashed, compressed, on the disk, renamed.
+        with Archive(self.path, compressor=compressor_for(self.compression)) as archive:
+            while chunk := self._file.read(CHUNK):
+                archive.write(chunk)
+            archive.finish()
+            manifest = Manifest(
+                tool=f"storage-admin {__version__}",
+                file=self.path.name,
+                made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                bytes=archive.bytes,
+                sha256=archive.sha256,
+                sessions=self.sessions,
+                snapshot=False,
+                filter=wanted,
+                tables=_added_up(self.counts),
+            )
+            archive.commit(manifest)
+        self.partial.unlink()
+        return manifest
+
+    # --- inside --------------------------------------------------------------------------------------------
+
+    def _write(self, data: bytes) -> None:
+        at = self._file.seek(0, os.SEEK_END)
+        try:
+            self._file.write(data)
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            self._file.truncate(at)  # half a line would be in the way of the next one
+            raise NotWrittenToFile(path=self.partial, problem=error.strerror) from error
+
+    def _closing(self) -> bytes:
+        return line(Trailer(sessions=self._sessions)) if self._open is not None else b""
+
+    def _close(self) -> None:
+        if self._open is not None:
+            self.counts.append(TableCount(self._open, self._sessions))
+        self._open, self._sessions, self._last = None, 0, []
+
+    def _resume(self) -> None:
+        """Read what a killed process left, and cut off the line that it did not finish."""
+        end = 0
+        for data in self._file:
+            if not data.endswith(b"\n"):
+                break
+            end += len(data)
+            if not data.startswith(OWN_LINE):
+                self._sessions += 1
+                self._last.append(data)
+                del self._last[:-KEPT]
+                continue
+            self._close() if self._is_trailer(data) else self._begin(data)
+        self._file.truncate(end)
+
+    def _begin(self, data: bytes) -> None:
+        self._close()
+        try:
+            self._open = msgspec.json.decode(data, type=Header)
+        except msgspec.MsgspecError as error:
+            raise BadExport(file=self.partial, problem=f"its header cannot be read ({error})") from None
+
+    def _is_trailer(self, data: bytes) -> bool:
+        return b'"sessions":' in data[:64] and b'"table"' not in data[:64]
+
+
+def _added_up(counts: Iterable[TableCount]) -> tuple[TableCount, ...]:
+    found: dict[tuple[str | None, str], TableCount] = {}
+    for count in counts:
+        key = (count.header.table.schema, count.header.table.name)
+        before = found[key].sessions if key in found else 0
+        found[key] = TableCount(count.header, before + count.sessions)
+    return tuple(found.values())

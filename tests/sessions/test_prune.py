@@ -1,0 +1,233 @@
+"""Old sessions are removed beside their writers, into an archive: none twice, none that is used, none without trace."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from storage_admin.errors import FileExists, NotWrittenToFile, UsageError
+from storage_admin.locking import Patience
+from storage_admin.sessions import Filter, Old, Sessions, pruning
+from storage_admin.sessions.growing import GrowingArchive
+from tests.conftest import Database
+from tests.sessions.tables import agents, insert, read, stored
+
+SOON = Patience(lock_timeout_ms=50, wait_seconds=0.3)
+CUT = 1_700_000_010
+
+
+def twenty(database: Database) -> str:
+    """Sessions s00 to s19, the n-th one used at CUT - 10 + n, of users u0 to u3 in turn."""
+    table = agents(database, *(f"s{n:02}" for n in range(20)))
+    case = "substr(session_id, 2, 2)"
+    number = {"sqlite": "integer", "mysql": "signed"}.get(database.dialect.name, "integer")
+    mod = f"CAST({case} AS {number}) % 4"
+    user = f"concat('u', {mod})" if database.dialect.name != "sqlite" else f"'u' || ({mod})"
+    database.run(f"UPDATE {table} SET user_id = {user}")
+    return table
+
+
+def ids(path: Path) -> list[str]:
+    return [row["session_id"] for row in read(path.read_bytes()) if "session_id" in row]
+
+
+def test_what_is_old_is_in_the_archive_and_the_rest_is_as_it_was(database: Database, tmp_path: Path) -> None:
+    table = twenty(database)
+    before = stored(database, table)
+    sessions = Sessions(database.url)
+    [candidate] = sessions.prunable(Old(CUT))
+    assert (candidate.sessions, candidate.oldest, candidate.newest) == (10, CUT - 10, CUT - 1)
+    sessions.export(tmp_path / "all.jsonl")
+    told: list[int] = []
+    done = sessions.prune(Old(CUT), archive=tmp_path / "old.jsonl", told=lambda count, *_: told.append(count))
+    assert (done.sessions, done.left, done.archive) == (10, 0, tmp_path / "old.jsonl")
+    assert told[-1] == 10
+    assert stored(database, table) == before[10:]
+    lines = (tmp_path / "all.jsonl").read_bytes().splitlines()
+    kept = (tmp_path / "old.jsonl").read_bytes().splitlines()
+    assert kept[0] == lines[0]
+    assert sorted(kept[1:-1]) == sorted(lines[1:-1])[:10]
+    manifest = json.loads((tmp_path / "old.jsonl.manifest.json").read_text())
+    assert (manifest["sessions"], manifest["filter"]["before"]) == (10, CUT)
+    assert sorted(path.name for path in tmp_path.glob("old*")) == ["old.jsonl", "old.jsonl.manifest.json"]
+    assert sessions.prunable(Old(CUT)) == ()
+
+
+def test_a_session_that_is_used_after_it_was_found_stays(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = twenty(database)
+    pages = pruning.Pruner._pages
+
+    def pages_and_a_user(self: Any, found: Any) -> Any:
+        for page in pages(self, found):
+            database.run(f"UPDATE {table} SET updated_at = {CUT + 100} WHERE session_id IN ('s03', 's07')")
+            yield page
+
+    monkeypatch.setattr(pruning.Pruner, "_pages", pages_and_a_user)
+    done = Sessions(database.url).prune(Old(CUT), archive=tmp_path / "old.jsonl")
+    assert (done.sessions, done.left) == (8, 0)
+    assert {"s03", "s07"}.isdisjoint(ids(tmp_path / "old.jsonl"))
+    used = database.run(f"SELECT session_id FROM {table} WHERE updated_at IS NOT NULL ORDER BY 1")
+    assert [row[0] for row in used] == ["s03", "s07"]
+
+
+@pytest.mark.parametrize("name", ["postgres", "mariadb"])
+def test_a_session_that_somebody_holds_is_passed_over_and_counted(
+    request: pytest.FixtureRequest, name: str, tmp_path: Path
+) -> None:
+    database: Database = request.getfixturevalue(name)
+    table = twenty(database)
+    with database.engine().connect() as holder:
+        holder.execute(sa.text(f"SELECT * FROM {table} WHERE session_id = 's05' FOR UPDATE"))
+        done = Sessions(database.url).prune(Old(CUT), archive=tmp_path / "old.jsonl", patience=SOON)
+        assert (done.sessions, done.left) == (9, 1)
+        assert "s05" not in ids(tmp_path / "old.jsonl")
+    done = Sessions(database.url).prune(Old(CUT), archive=tmp_path / "rest.jsonl")
+    assert ids(tmp_path / "rest.jsonl") == ["s05"]
+
+
+def test_the_newest_of_each_user_can_be_kept(database: Database, tmp_path: Path) -> None:
+    twenty(database)
+    old = Old(CUT + 100, keep_last=2)
+    [candidate] = Sessions(database.url).prunable(old)
+    assert candidate.sessions == 12
+    done = Sessions(database.url).prune(old, archive=tmp_path / "old.jsonl")
+    assert (done.sessions, done.left) == (12, 0)
+    assert sorted(ids(tmp_path / "old.jsonl")) == [f"s{n:02}" for n in range(12)]
+
+
+def test_a_filter_a_limit_and_no_archive(database: Database, tmp_path: Path) -> None:
+    table = twenty(database)
+    sessions = Sessions(database.url)
+    done = sessions.prune(Old(CUT, Filter(user="u1")), archive=None)
+    assert (done.sessions, done.left, done.archive) == (3, 0, None)
+    done = sessions.prune(Old(CUT), archive=None, max_rows=4)
+    assert (done.sessions, done.left) == (4, 3)
+    assert sessions.prune(Old(0), archive=tmp_path / "none.jsonl").archive is None
+    assert list(tmp_path.glob("none*")) == []
+    assert len(stored(database, table)) == 13
+
+
+def test_what_was_interrupted_goes_on_where_it_was_with_nothing_twice(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = twenty(database)
+    before = len(stored(database, table))
+    monkeypatch.setattr(pruning, "AIM", 0)  # five rows at a time
+
+    def stop(done: int, *_: object) -> None:
+        if done >= 5:
+            raise KeyboardInterrupt
+
+    sessions, archive = Sessions(database.url), tmp_path / "old.jsonl"
+    monkeypatch.setattr(pruning, "LARGEST", 5)
+    monkeypatch.setattr(pruning.Pruner, "_adapt", lambda self, *_: setattr(self, "_rows", 5))
+    made = pruning.Pruner.__init__
+
+    def small(self: Any, *arguments: Any, **options: Any) -> None:
+        made(self, *arguments, **options)
+        self._rows = 5
+
+    monkeypatch.setattr(pruning.Pruner, "__init__", small)
+    with pytest.raises(KeyboardInterrupt):
+        sessions.prune(Old(CUT), archive=archive, told=stop)
+    assert not archive.exists()
+    partial = tmp_path / "old.jsonl.partial"
+    with partial.open("ab") as file:
+        file.write(b'{"session_id":"half')
+    done = sessions.prune(Old(CUT), archive=archive)
+    assert done.sessions == 5
+    assert sorted(ids(archive)) == [f"s{n:02}" for n in range(10)]
+    assert len(stored(database, table)) == before - 10
+    assert json.loads(Path(f"{archive}.manifest.json").read_text())["sessions"] == 10
+    assert not partial.exists()
+
+
+def test_a_transaction_that_was_archived_and_not_committed_is_taken_back(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twenty(database)
+    append = GrowingArchive.append
+
+    def die(self: Any, *arguments: Any) -> None:
+        append(self, *arguments)
+        raise KeyboardInterrupt  # before the rows are deleted
+
+    sessions, archive = Sessions(database.url), tmp_path / "old.jsonl"
+    with monkeypatch.context() as patch:
+        patch.setattr(GrowingArchive, "append", die)
+        with pytest.raises(KeyboardInterrupt):
+            sessions.prune(Old(CUT), archive=archive)
+    assert len(ids(Path(f"{archive}.partial"))) == 10
+    assert sessions.prune(Old(CUT - 5), archive=archive).sessions == 5
+    assert sorted(ids(archive)) == [f"s{n:02}" for n in range(5)]
+
+
+def test_a_disk_that_takes_nothing_more_leaves_the_rows_in_their_table(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = twenty(database)
+    before = stored(database, table)
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(NotWrittenToFile, match="No space left"):
+        Sessions(database.url).prune(Old(CUT), archive=tmp_path / "old.jsonl")
+    assert stored(database, table) == before
+    assert ids(tmp_path / "old.jsonl.partial") == []
+
+
+def test_an_archive_that_is_there_is_neither_replaced_nor_used(database: Database, tmp_path: Path) -> None:
+    twenty(database)
+    sessions, archive = Sessions(database.url), tmp_path / "old.jsonl"
+    archive.write_text("mine")
+    with pytest.raises(FileExists):
+        sessions.prune(Old(CUT), archive=archive)
+    with pytest.raises(UsageError, match="JSONL"):
+        sessions.prune(Old(CUT), archive=tmp_path / "old.csv")
+    assert archive.read_text() == "mine"
+
+
+def test_several_tables_are_in_one_archive_compressed_if_its_name_says_so(database: Database, tmp_path: Path) -> None:
+    import gzip
+
+    twenty(database)
+    agents(database, "t1", "t2", name="others", updated_at=5)
+    done = Sessions(database.url).prune(Old(CUT), archive=tmp_path / "old.jsonl.gz")
+    assert {table.table.name: table.sessions for table in done.tables} == {"sessions": 10, "others": 2}
+    rows = read(gzip.decompress((tmp_path / "old.jsonl.gz").read_bytes()))
+    assert [row["sessions"] for row in rows if "sessions" in row] == [2, 10]
+
+
+def test_row_level_security_hides_nothing_from_the_numbers(postgres: Database, tmp_path: Path) -> None:
+    """A role that sees only some rows prunes those, and the archive has what it saw."""
+    table = twenty(postgres)
+    postgres.run(
+        f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON {table} USING (user_id = 'u1'); "
+        "DROP ROLE IF EXISTS pruner; CREATE ROLE pruner LOGIN; GRANT USAGE ON SCHEMA ai TO pruner; "
+        f"GRANT ALL ON {table} TO pruner"
+    )
+    url = postgres.url.replace("postgres@", "pruner@")
+    try:
+        done = Sessions(url).prune(Old(CUT), archive=tmp_path / "old.jsonl")
+        assert (done.sessions, sorted(ids(tmp_path / "old.jsonl"))) == (3, ["s01", "s05", "s09"])
+        assert len(stored(postgres, table)) == 17
+    finally:
+        with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+            connection.execute("DROP OWNED BY pruner CASCADE; DROP ROLE pruner")
+
+
+def test_an_empty_id_and_odd_values_are_archived_too(database: Database, tmp_path: Path) -> None:
+    table = agents(database, "a", 'it\'s "%s" \\ ☃')
+    insert(database, table, {"session_id": "", "created_at": None, "updated_at": None})
+    done = Sessions(database.url).prune(Old(CUT), archive=tmp_path / "old.jsonl")
+    assert done.sessions == 3
+    assert sorted(ids(tmp_path / "old.jsonl")) == ["", "a", 'it\'s "%s" \\ ☃']
