@@ -41,6 +41,19 @@ COMMANDS = [
     if name not in WITHOUT_DATABASE and not hasattr(cli.commands[name], "commands")
     for arguments in NEEDED.get(name, [[]])
 ]
+# What is there to show content is asked for what is not there.
+SESSIONS = {
+    "delete": ["nobody", "--yes"],
+    "export": ["--to", "out.jsonl", "--force"],
+    "import": ["none.jsonl"],
+    "list": ["--user", "nobody"],
+    "prune": ["--older-than", "1s", "--yes"],
+    "rename": ["nobody", "x"],
+    "restore": ["none.jsonl"],
+    "show": ["nobody"],
+    "stats": ["--user", "nobody"],
+}
+COMMANDS += [["sessions", name, *SESSIONS.get(name, [])] for name in sorted(cli.commands["sessions"].commands)]  # type: ignore[attr-defined]
 every_command = pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 
 
