@@ -9,7 +9,17 @@ from storage_admin.cli.documents import FORMAT, Document
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from storage_admin.sessions import Changed, Exported, Growth, Message, Page, Session, SessionSummary, Statistics
+    from storage_admin.sessions import (
+        Changed,
+        Exported,
+        Growth,
+        Loaded,
+        Message,
+        Page,
+        Session,
+        SessionSummary,
+        Statistics,
+    )
 
 
 class SessionRow(Document):
@@ -146,6 +156,33 @@ class ExportedDocument(Document):
     left_out: list[LeftOutRow]
 
 
+class LoadedTableRow(Document):
+    schema: str | None
+    table: str
+    created: bool
+    read: int
+    inserted: int
+    updated: int
+    unchanged: int
+    rejected: int
+
+
+class RejectedRow(Document):
+    line: int
+    session_id: str | None
+    problem: str
+
+
+class LoadedDocument(Document):
+    """sessions import, sessions restore. ``rejected`` has the first thousand; the file ``rejects`` has all."""
+
+    format: int
+    sessions: int
+    rejects: str | None
+    tables: list[LoadedTableRow]
+    rejected: list[RejectedRow]
+
+
 def page_document(page: Page) -> PageDocument:
     """The document of a page."""
     rows = [_row(session) for session in page.sessions]
@@ -205,6 +242,29 @@ def exported_document(done: Exported) -> ExportedDocument:
             LeftOutRow(schema=o.table.schema, table=o.table.name, session_id=o.session_id, problem=o.problem)
             for o in done.left_out
         ],
+    )
+
+
+def loaded_document(done: Loaded) -> LoadedDocument:
+    """The document of what became of a file."""
+    return LoadedDocument(
+        format=FORMAT,
+        sessions=done.sessions,
+        rejects=str(done.rejects) if done.rejects is not None else None,
+        tables=[
+            LoadedTableRow(
+                schema=t.table.schema,
+                table=t.table.name,
+                created=t.created,
+                read=t.read,
+                inserted=t.inserted,
+                updated=t.updated,
+                unchanged=t.unchanged,
+                rejected=t.rejected,
+            )
+            for t in done.tables
+        ],
+        rejected=[RejectedRow(line=r.line, session_id=r.session_id, problem=r.problem) for r in done.rejected],
     )
 
 
