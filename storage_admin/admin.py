@@ -21,6 +21,7 @@ from storage_admin.database import (
     parse_url,
     prepare_statements,
 )
+from storage_admin.dialects import DIALECTS
 from storage_admin.discovery import Finder, check_schema
 from storage_admin.errors import (
     DatabaseError,
@@ -29,6 +30,7 @@ from storage_admin.errors import (
     RoleNeedsURL,
     RoleThroughPooler,
     StorageAdminError,
+    UnsupportedDatabase,
     UpgradeFailed,
 )
 from storage_admin.executor import apply
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from storage_admin.access import Server
     from storage_admin.catalog import Catalog
     from storage_admin.changes import Plan
+    from storage_admin.dialects import Dialect
     from storage_admin.doctor import Diagnosis
     from storage_admin.history import Revision
 
@@ -88,6 +91,15 @@ class StorageAdmin:
         if role is not None and (self._engine is not None or self._url.get_backend_name() != "postgresql"):
             raise RoleNeedsURL(role=role)
         self._role = role
+
+    @property
+    def dialect(self) -> Dialect:
+        """What is known of its database."""
+        try:
+            return DIALECTS[self._url.get_backend_name()]
+        except KeyError:
+            supported = ", ".join(DIALECTS)
+            raise UnsupportedDatabase(name=self._url.get_backend_name(), supported=supported) from None
 
     def inspect(self, tables: Iterable[str | TableRef] | None = None) -> Survey:
         """Look at the named tables, or at all, with row estimates and sizes.

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+SHOWN = 20  # of many rows that are named
+
+
 class StorageAdminError(Exception):
     """storage-admin could not do what was asked."""
 
@@ -272,8 +275,14 @@ class BadExport(StorageAdminError):
     """{file}: {problem}."""
 
 
+class CannotImport(UsageError):
+    """{file}: {problem}."""
+
+
 class ColumnsMissing(StorageAdminError):
-    """{table} lacks columns that {file} has: {columns}. {advice} or leave them out: {option}"""
+    """{table} lacks columns that {file} has, and nothing of it was written: {columns}. {advice} or leave them out:
+    {option}
+    """
 
 
 class SomeLeftOut(StorageAdminError):
@@ -282,9 +291,9 @@ class SomeLeftOut(StorageAdminError):
     exit_code = 6
     result: Any
 
-    def __init__(self, summary: str, left_out: Sequence[object], result: Any, *, shown: int = 20) -> None:
-        listed = "".join(f"\n  {one}" for one in left_out[:shown])
-        more = f"\n  and {len(left_out) - shown:,} more" if len(left_out) > shown else ""
+    def __init__(self, summary: str, left_out: Sequence[object], result: Any, total: int) -> None:
+        listed = "".join(f"\n  {one}" for one in left_out[:SHOWN])
+        more = f"\n  and {total - SHOWN:,} more" if total > SHOWN else ""
         super().__init__(summary=f"{summary}{listed}{more}", result=result)
 
 

@@ -7,6 +7,7 @@ from storage_admin.cli.documents import Document, HistoryDocument, SurveyDocumen
 from storage_admin.cli.sessions.documents import (
     ChangedDocument,
     ExportedDocument,
+    LoadedDocument,
     PageDocument,
     PrunedDocument,
     SessionDocument,
@@ -18,6 +19,7 @@ DOCUMENTS: dict[str, type[Document]] = {
     "history": HistoryDocument,
     "sessions-delete": ChangedDocument,
     "sessions-export": ExportedDocument,
+    "sessions-import": LoadedDocument,
     "sessions-list": PageDocument,
     "sessions-prune": PrunedDocument,
     "sessions-show": SessionDocument,

@@ -8,6 +8,7 @@ from storage_admin.sessions.conversation import Message, ToolCall, conversation
 from storage_admin.sessions.editing import Changed
 from storage_admin.sessions.exporting import Exported
 from storage_admin.sessions.filters import Filter, parse_age, parse_time
+from storage_admin.sessions.importing import Loaded, LoadedTable, Rejected
 from storage_admin.sessions.listing import Page, SessionSummary, Sort
 from storage_admin.sessions.pruning import Candidates, Old, Pruned, PruneReport
 from storage_admin.sessions.reading import Session
@@ -20,11 +21,14 @@ __all__ = [
     "Filter",
     "Growth",
     "LeftOut",
+    "Loaded",
+    "LoadedTable",
     "Message",
     "Old",
     "Page",
     "PruneReport",
     "Pruned",
+    "Rejected",
     "Retention",
     "Session",
     "SessionSummary",

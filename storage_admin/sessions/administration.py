@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from storage_admin.admin import StorageAdmin
 from storage_admin.database import dialect_of
 from storage_admin.errors import NoSuchSession, UsageError
+from storage_admin.naming import parse_table
 from storage_admin.sessions import editing, listing, reading
 from storage_admin.sessions.filters import Filter
 from storage_admin.sessions.statistics import Statistics, statistics
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from storage_admin.locking import Patience
     from storage_admin.sessions.editing import Changed
     from storage_admin.sessions.exporting import Exported
+    from storage_admin.sessions.importing import Loaded
     from storage_admin.sessions.listing import Page, SessionSummary, Sort
+    from storage_admin.sessions.loading import OnConflict
     from storage_admin.sessions.pruning import Candidates, Old, PruneReport
     from storage_admin.sessions.reading import Session
     from storage_admin.sessions.tables import SessionTable
@@ -142,6 +145,38 @@ class Sessions:
         counted = _with_total(told, self._estimate(wanted, tables)) if told is not None else None
         with self._opened(tables) as (connection, found):
             return export(connection, found, wanted, place, as_of_one_moment=snapshot, force=force, told=counted)
+
+    def load(
+        self,
+        path: str | Path | None,
+        table: str | None = None,
+        *,
+        on_conflict: OnConflict = "error",
+        rejects: str | Path | None = None,
+        without: Iterable[str] = (),
+        told: Callable[[int, int | None, int], None] | None = None,
+    ) -> Loaded:
+        """Bring the sessions of a file into their tables, or into a named one; with None, JSONL from standard input.
+
+        A file with a manifest is compared with it first. A table that is not there is created. Each batch is a
+        transaction; after a failure the same again brings in what is missing, since a session that is there already and
+        equal is left. One that is there and differs is refused (``error``), left (``skip``), replaced if it was used
+        before that of the file (``newer``), or replaced in any case (``replace``). A row that cannot go in is written
+        to the file ``rejects`` (FILE.rejects.jsonl), and the others go in. Columns of the file that are in ``without``
+        are left out. ``told`` as in `export`.
+
+        Raises:
+            SomeLeftOut: rows were rejected. BadExport: the file is damaged, or not whole. ColumnsMissing: the table
+            lacks columns. CannotImport: it is not said into which table. And as `StorageAdmin.upgrade`.
+        """
+        from storage_admin.sessions.importing import Import
+
+        place = Path(path) if path is not None else None
+        aside = Path(rejects) if rejects is not None else Path(f"{place or 'storage-admin'}.rejects.jsonl")
+        ref = parse_table(table, self.admin.catalog) if table is not None else None
+        return Import(
+            self.admin, place, table=ref, on_conflict=on_conflict, rejects=aside, without=frozenset(without), told=told
+        ).run()
 
     def _estimate(self, wanted: Filter, tables: Sequence[str] | None) -> int | None:
         if not wanted.empty:

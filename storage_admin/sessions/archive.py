@@ -134,18 +134,20 @@ class Archive:
             self._failed = error
         self._check()
 
-    def commit(self, manifest: Manifest) -> None:
+    def commit(self, manifest: Manifest | None) -> None:
         """Give the file its name, and its manifest. To be called after `finish`."""
         if self.path is None:
             return
         beside = manifest_path(self.path)
+        new = beside.with_name(f".{beside.name}.part")
         try:
-            new = beside.with_name(f".{beside.name}.part")
-            write_synced(new, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
-            # An old manifest must never stand beside a new file, and a file has its name only with all there is of it.
+            if manifest is not None:
+                write_synced(new, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+            # An old manifest must never stand beside a new file, and a file has its name only when all of it is there.
             beside.unlink(missing_ok=True)
             self._temporary.replace(self.path)
-            new.replace(beside)
+            if manifest is not None:
+                new.replace(beside)
             sync_folder(self.path.parent)
         except OSError as error:
             raise NotWrittenToFile(path=self.path, problem=error.strerror) from error

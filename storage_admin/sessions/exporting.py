@@ -218,7 +218,8 @@ def export(
         done = Exported(path, counts, archive.bytes, archive.sha256, left_out)
         archive.commit(_manifest(done, wanted, as_of_one_moment))
     if left_out:
-        raise SomeLeftOut(f"{len(left_out)} sessions could not be written, and are not in the file:", left_out, done)
+        summary = f"{len(left_out)} sessions could not be written, and are not in the file:"
+        raise SomeLeftOut(summary, left_out, done, total=len(left_out))
     return done
 
 

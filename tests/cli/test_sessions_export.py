@@ -1,4 +1,4 @@
-"""`sessions export` on the command line."""
+"""`sessions export`, `import` and `restore` on the command line."""
 
 from __future__ import annotations
 
@@ -34,3 +34,28 @@ def test_an_export_to_standard_output_is_data_alone(call: Call, sqlite: Database
     assert (head["storage_admin"], row["session_id"], tail["sessions"]) == (1, "s1", 1)
     refused = call("sessions", "export", "--to", "-", "-o", "json", "--db-url", sqlite.url)
     assert refused.code == 64
+
+
+def test_an_import_says_what_became_of_each_session(call: Call, database: Database) -> None:
+    table = agents(database, "s1", "s2")
+    assert call("sessions", "export", "--to", "out.jsonl", "--db-url", database.url).code == 0
+    database.run(f"DELETE FROM {table} WHERE session_id = 's1'")
+    done = call("sessions", "restore", "out.jsonl", "-o", "json", "--db-url", database.url)
+    assert done.code == 0
+    [row] = done.json["tables"]
+    assert (row["read"], row["inserted"], row["unchanged"], row["created"]) == (2, 1, 1, False)
+    database.run(f"UPDATE {table} SET user_id = 'secret' WHERE session_id = 's1'")
+    failed = call("sessions", "import", "out.jsonl", table, "--db-url", database.url)
+    assert failed.code == 6
+    assert "session 's1'" in failed.err
+    assert "out.jsonl.rejects.jsonl" in failed.err
+    assert "u0" not in failed.err
+    assert "secret" not in failed.err
+    assert call("sessions", "import", "out.jsonl", "--on-conflict", "replace", "--db-url", database.url).code == 0
+    assert database.run(f"SELECT user_id FROM {table} WHERE session_id = 's1'") == [("u0",)]
+
+
+def test_a_file_that_is_not_there(call: Call, sqlite: Database) -> None:
+    failed = call("sessions", "import", "nothing.jsonl", "--db-url", sqlite.url)
+    assert failed.code == 1
+    assert "nothing.jsonl" in failed.err

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from storage_admin.cli.sessions import delete, export, listing, prune, rename, show, stats
+from storage_admin.cli.sessions import delete, export, listing, load, prune, rename, show, stats
 
 
 @click.group("sessions", no_args_is_help=True)
@@ -17,3 +17,5 @@ def command() -> None:
 
 for module in (listing, show, stats, rename, delete, export, prune):
     command.add_command(module.command)
+for loading in (load.import_command, load.restore_command):
+    command.add_command(loading)

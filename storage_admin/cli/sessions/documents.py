@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         Changed,
         Exported,
         Growth,
+        Loaded,
         Message,
         Page,
         PruneReport,
@@ -174,6 +175,33 @@ class PrunedDocument(Document):
     tables: list[PrunedRow]
 
 
+class LoadedTableRow(Document):
+    schema: str | None
+    table: str
+    created: bool
+    read: int
+    inserted: int
+    updated: int
+    unchanged: int
+    rejected: int
+
+
+class RejectedRow(Document):
+    line: int
+    session_id: str | None
+    problem: str
+
+
+class LoadedDocument(Document):
+    """sessions import, sessions restore. ``rejected`` has the first thousand; the file ``rejects`` has all."""
+
+    format: int
+    sessions: int
+    rejects: str | None
+    tables: list[LoadedTableRow]
+    rejected: list[RejectedRow]
+
+
 def page_document(page: Page) -> PageDocument:
     """The document of a page."""
     rows = [_row(session) for session in page.sessions]
@@ -248,6 +276,29 @@ def pruned_document(report: PruneReport) -> PrunedDocument:
             PrunedRow(schema=each.table.schema, table=each.table.name, sessions=each.sessions, left=each.left)
             for each in report.tables
         ],
+    )
+
+
+def loaded_document(done: Loaded) -> LoadedDocument:
+    """The document of what became of a file."""
+    return LoadedDocument(
+        format=FORMAT,
+        sessions=done.sessions,
+        rejects=str(done.rejects) if done.rejects is not None else None,
+        tables=[
+            LoadedTableRow(
+                schema=t.table.schema,
+                table=t.table.name,
+                created=t.created,
+                read=t.read,
+                inserted=t.inserted,
+                updated=t.updated,
+                unchanged=t.unchanged,
+                rejected=t.rejected,
+            )
+            for t in done.tables
+        ],
+        rejected=[RejectedRow(line=r.line, session_id=r.session_id, problem=r.problem) for r in done.rejected],
     )
 
 

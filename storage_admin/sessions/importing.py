@@ -1,0 +1,287 @@
+"""Sessions from a file into tables: batch by batch, each in a transaction; what cannot go in is named and set aside."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path  # noqa: TC003 - msgspec reads the annotations
+from typing import TYPE_CHECKING
+
+import msgspec
+from sqlalchemy import exc
+from typing_extensions import Self
+
+from storage_admin.database import dialect_of
+from storage_admin.errors import BadExport, CannotImport, ColumnsMissing, SomeLeftOut
+from storage_admin.messages import query_error
+from storage_admin.naming import TableRef
+from storage_admin.schema import TableName  # noqa: TC001
+from storage_admin.sessions.archive import Archive, read_manifest, verify
+from storage_admin.sessions.copy_in import CopyIn
+from storage_admin.sessions.formats import Trailer, line
+from storage_admin.sessions.loading import Counts, load
+from storage_admin.sessions.parsing import Parser, Unfit
+from storage_admin.sessions.readers import reading
+from storage_admin.sessions.row_loading import IntoMySQL, IntoSQLite
+from storage_admin.sessions.tables import SESSION_ID, session_tables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Sequence
+
+    from sqlalchemy import Connection
+
+    from storage_admin.admin import StorageAdmin
+    from storage_admin.sessions.formats import Header
+    from storage_admin.sessions.loading import Loader, OnConflict
+    from storage_admin.sessions.parsing import Row
+    from storage_admin.sessions.readers import Line, Section
+    from storage_admin.sessions.tables import SessionColumn, SessionTable
+
+    Told = Callable[[int, int | None, int], None]
+
+BATCH_ROWS = 10_000
+BATCH_BYTES = 8 << 20
+NAMED = 1_000  # rows that were set aside, that are kept in memory
+LOADERS: dict[str, type[CopyIn | IntoSQLite | IntoMySQL]] = {
+    "postgresql": CopyIn,
+    "sqlite": IntoSQLite,
+    "mysql": IntoMySQL,
+}
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """A row that did not go in: its line in the file, and why."""
+
+    line: int
+    session_id: str | None
+    problem: str
+
+    def __str__(self) -> str:
+        named = f", session {self.session_id!r}" if self.session_id is not None else ""
+        return f"line {self.line:,}{named}: {self.problem}"
+
+
+class LoadedTable(msgspec.Struct):
+    """What became of the sessions of a table."""
+
+    table: TableName
+    created: bool = False
+    read: int = 0
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+
+
+class Loaded(msgspec.Struct):
+    """What became of a file. ``rejected`` has the first rows that did not go in, ``rejects`` is the file with all."""
+
+    tables: list[LoadedTable] = msgspec.field(default_factory=list)
+    rejected: list[Rejected] = msgspec.field(default_factory=list)
+    rejects: Path | None = None
+
+    @property
+    def sessions(self) -> int:
+        """How many were read."""
+        return sum(table.read for table in self.tables)
+
+
+class Import:
+    """One file on its way into a database. Arguments are those of `Sessions.load`."""
+
+    def __init__(
+        self,
+        admin: StorageAdmin,
+        path: Path | None,
+        *,
+        table: TableRef | None,
+        on_conflict: OnConflict,
+        rejects: Path,
+        without: Collection[str],
+        told: Told | None,
+    ) -> None:
+        self.admin, self.path, self.table, self.on_conflict, self.without = admin, path, table, on_conflict, without
+        self.where = str(path) if path is not None else "standard input"
+        self.loaded = Loaded()
+        self.rejects = _Rejects(rejects)
+        self._told = told
+        self._total: int | None = None
+        self._bytes = 0
+
+    def run(self) -> Loaded:
+        """Read it, to its end. Raises as `Sessions.load`."""
+        manifest = read_manifest(self.path) if self.path is not None and self.path.exists() else None
+        if manifest is not None and self.path is not None:
+            verify(self.path, manifest)
+            self._total = manifest.sessions
+        with self.rejects, reading(self.path, manifest) as sections:
+            try:
+                for section in sections:
+                    self._section(section)
+            finally:
+                self.loaded.rejects = self.rejects.finish()
+        if count := sum(table.rejected for table in self.loaded.tables):
+            summary = f"{count:,} rows did not go in; they are in {self.loaded.rejects}:"
+            raise SomeLeftOut(summary, self.loaded.rejected, self.loaded, total=count)
+        return self.loaded
+
+    def _section(self, section: Section) -> None:
+        with self._target(section.header) as (connection, table, created):
+            columns = self._columns(table, section.header)
+            loader = LOADERS[table.dialect.name](connection, table, columns, self.on_conflict)
+            report = LoadedTable(table.name, created)
+            self.loaded.tables.append(report)
+            self.rejects.header = section.header
+            ignored = () if section.header is None else section.header.columns
+            try:
+                for batch in self._batches(section.lines, Parser(columns, ignored), loader, report):
+                    self._count(report, load(loader, batch, table.dialect))
+            except exc.DBAPIError as error:
+                raise query_error(connection.engine.url, error, str(table.name)) from error
+
+    # --- where to ------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _target(self, header: Header | None) -> Iterator[tuple[Connection, SessionTable, bool]]:
+        ref = self._ref(header)
+        with self.admin.opened([ref], writable=True) as (_, [plan]):
+            created = plan.live is None
+        if created:
+            self._create(ref, header)
+        with self.admin.opened([ref], writable=True) as (connection, plans):
+            [table] = session_tables(plans, self.admin.catalog, dialect_of(connection.engine))
+            yield connection, table, created
+
+    def _ref(self, header: Header | None) -> TableRef:
+        if header is None:
+            if self.table is None:
+                raise CannotImport(file=self.where, problem="it does not say what table it is of: name it, TABLE=KIND")
+            return self.table
+        if self.table is not None:
+            if self.loaded.tables:
+                raise CannotImport(file=self.where, problem="it has several tables: leave out the name of one")
+            return msgspec.structs.replace(self.table, kinds=self.table.kinds or header.kinds)
+        schemas = self.admin.dialect.has_schemas
+        schema = (self.admin.schema or header.table.schema) if schemas else None
+        return TableRef(header.table.name, schema, header.kinds)
+
+    def _create(self, ref: TableRef, header: Header | None) -> None:
+        if header is not None and header.version is not None and {*header.columns} - self._head_columns(ref):
+            # Columns that later versions have no longer are kept where a table has them already.
+            self.admin.upgrade([ref], to=header.version)
+        self.admin.upgrade([ref])
+
+    def _head_columns(self, ref: TableRef) -> set[str]:
+        definitions = [self.admin.catalog.definitions(kind)[-1][1] for kind in ref.kinds]
+        return {name for definition in definitions for name in definition.column_names}
+
+    def _columns(self, table: SessionTable, header: Header | None) -> tuple[SessionColumn, ...]:
+        """The columns that are filled.
+
+        Raises:
+            ColumnsMissing, CannotImport
+        """
+        if table.live.shape.primary_key != (SESSION_ID,):
+            raise CannotImport(file=table.name, problem=f"it has no primary key on {SESSION_ID} to tell sessions by")
+        usable = [column for column in table.columns if not column.generated and column.name not in self.without]
+        if header is None:
+            return tuple(usable)
+        there = {column.name for column in table.columns}
+        missing = [name for name in header.columns if name not in there and name not in self.without]
+        if missing:
+            raise ColumnsMissing(
+                table=table.name,
+                file=self.where,
+                columns=", ".join(missing),
+                advice=f"Bring the table up to date (storage-admin upgrade {table.name}), add them,",
+                option=" ".join(f"--without {name}" for name in missing),
+            )
+        return tuple(column for column in usable if column.name in header.columns)
+
+    # --- rows ----------------------------------------------------------------------------------------------
+
+    def _batches(
+        self, lines: Iterator[Line], parser: Parser, loader: Loader, report: LoadedTable
+    ) -> Iterator[Sequence[Row]]:
+        batch: dict[str, Row] = {}
+        size = 0
+        try:
+            for row in self._rows(lines, parser, loader, report):
+                # The same id again: the first has to be in the table before the second is compared with it.
+                if row.key in batch or len(batch) == BATCH_ROWS or size + len(row.line) > BATCH_BYTES:
+                    yield list(batch.values())
+                    batch, size = {}, 0
+                batch[row.key] = row
+                size += len(row.line)
+                self._bytes += len(row.line)
+        except BadExport:  # what was read before that goes in
+            yield list(batch.values())
+            raise
+        yield list(batch.values())
+
+    def _rows(self, lines: Iterator[Line], parser: Parser, loader: Loader, report: LoadedTable) -> Iterator[Row]:
+        for each in lines:
+            report.read += 1
+            try:
+                row = parser(each)
+                yield row._replace(prepared=loader.prepare(row.values))
+            except Unfit as error:
+                self._reject(report, each.data, Rejected(each.number, None, str(error)))
+
+    def _count(self, report: LoadedTable, counts: Counts) -> None:
+        report.inserted += counts.inserted
+        report.updated += counts.updated
+        report.unchanged += counts.unchanged
+        for row, problem in counts.refused:
+            self._reject(report, row.line, Rejected(row.number, row.key, problem))
+        if self._told is not None:
+            self._told(self.loaded.sessions, self._total, self._bytes)
+
+    def _reject(self, report: LoadedTable, data: bytes, rejected: Rejected) -> None:
+        report.rejected += 1
+        self.rejects.add(data)
+        if len(self.loaded.rejected) < NAMED:
+            self.loaded.rejected.append(rejected)
+
+
+class _Rejects:
+    """The file of what did not go in, as it was read, behind the headers: once mended, it can be imported."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._archive: Archive | None = None
+        self._header: Header | None = None
+        self._written: Header | None = None
+        self._count = 0
+        self.header: Header | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._archive is not None:
+            self._archive.__exit__(None, None, None)
+
+    def add(self, data: bytes) -> None:
+        """Set a line aside."""
+        if self._archive is None:
+            self._archive = Archive(self._path, force=True).__enter__()
+        if self.header is not None and self.header is not self._written:
+            self._end_section()
+            self._archive.write(line(self.header))
+            self._written = self.header
+        self._archive.write(data if data.endswith(b"\n") else data + b"\n")
+        self._count += 1
+
+    def finish(self) -> Path | None:
+        """Give the file its name. None where there is nothing in it."""
+        if self._archive is None:
+            return None
+        self._end_section()
+        self._archive.finish()
+        self._archive.commit(None)
+        return self._path
+
+    def _end_section(self) -> None:
+        if self._written is not None and self._archive is not None:
+            self._archive.write(line(Trailer(sessions=self._count)))
+        self._count = 0

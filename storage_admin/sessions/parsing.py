@@ -1,0 +1,137 @@
+"""A line becomes a row for a table: a value for each column, JSON as its text."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from storage_admin.sessions.formats import BASE64, NULL_FORM, OWN, TEXT_FORM
+from storage_admin.sessions.tables import SESSION_ID
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from storage_admin.sessions.readers import Line
+    from storage_admin.sessions.tables import SessionColumn
+
+NULL = msgspec.Raw(b"null")
+
+
+class Unfit(Exception):
+    """A row that cannot go into the table; the text says why, without a word of what is in it."""
+
+
+class Row(NamedTuple):
+    """A session on its way into a table. JSON is bytes; all else a scalar, or the text of a number (`Number`).
+
+    ``prepared`` is what its loader made of it.
+    """
+
+    number: int
+    line: bytes
+    key: str
+    values: list[Any]
+    prepared: Any = None
+
+
+class Number(str):
+    """A number as it is written, where a float would not be as exact."""
+
+    __slots__ = ()
+
+
+class Parser:
+    """Parses for the ``columns`` of a table. Other columns of a line must be NULL or among the ``ignored``."""
+
+    def __init__(self, columns: Sequence[SessionColumn], ignored: Collection[str] = ()) -> None:
+        self._columns = [(column.name, column.is_json) for column in columns]
+        self._known = {OWN, *ignored, *(column.name for column in columns)}
+        self._decode = msgspec.json.Decoder().decode
+        self._forms = msgspec.json.Decoder(dict[str, str]).decode
+
+    def __call__(self, line: Line) -> Row:
+        """The row of a line.
+
+        Raises:
+            Unfit
+        """
+        parts = line.parts
+        if parts is None:
+            raise Unfit(line.problem)
+        self._refuse_unknown(parts)
+        try:
+            forms = self._forms(parts[OWN]) if OWN in parts else {}
+        except msgspec.MsgspecError:
+            raise Unfit(f"{OWN}: it is not what an export says there") from None
+        values: list[Any] = []
+        for name, is_json in self._columns:
+            raw = parts.get(name)
+            if raw is None or (raw == NULL and name not in forms):
+                values.append(None)
+            elif is_json:
+                values.append(self._json(name, raw, forms.get(name)))
+            else:
+                values.append(self._scalar(name, raw))
+        key = parts.get(SESSION_ID, NULL)
+        session_id = None if key == NULL else self._scalar(SESSION_ID, key)
+        if not isinstance(session_id, str) or isinstance(session_id, Number):
+            raise Unfit(f"it has no {SESSION_ID}" if session_id is None else f"its {SESSION_ID} is no text")
+        return Row(line.number, line.data, session_id, values)
+
+    def _refuse_unknown(self, parts: dict[str, msgspec.Raw]) -> None:
+        for name in parts.keys() - self._known:
+            if parts[name] != NULL:
+                raise Unfit(f"the table has no column {name!r}")
+
+    def _json(self, name: str, raw: msgspec.Raw, form: str | None) -> bytes:
+        if form is None or form == NULL_FORM:
+            return bytes(raw)
+        if form != TEXT_FORM:
+            raise Unfit(f"{name}: {form!r} is no form that this release knows")
+        text = self._scalar(name, raw)
+        if isinstance(text, bytes):
+            return Blob(text)
+        if not isinstance(text, str):
+            raise Unfit(f"{name}: a text is missing")
+        return text.encode()
+
+    def _scalar(self, name: str, raw: msgspec.Raw) -> Any:
+        try:
+            value = self._decode(raw)
+        except (msgspec.MsgspecError, RecursionError):
+            value = _leniently(name, bytes(raw))
+        if type(value) is str or type(value) is int or value is True or value is False:
+            return _without_halves(name, value)
+        if isinstance(value, float):
+            return Number(bytes(raw).decode())
+        if isinstance(value, dict) and value.keys() == {BASE64}:
+            try:
+                return b64decode(value[BASE64], validate=True)
+            except (ValueError, TypeError):
+                pass
+        raise Unfit(f"{name}: it is neither a text nor a number")
+
+
+class Blob(bytes):
+    """Bytes in the place of JSON, as SQLite alone has them."""
+
+    __slots__ = ()
+
+
+def _leniently(name: str, data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        raise Unfit(f"{name}: it cannot be read") from None
+
+
+def _without_halves(name: str, value: Any) -> Any:
+    if type(value) is str and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise Unfit(f"{name}: it holds half a character") from None
+    return value

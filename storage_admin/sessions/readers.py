@@ -1,0 +1,136 @@
+"""A file of some format as lines: what is a header, what a session, and what cannot be read."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import sys
+import zlib
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from storage_admin.errors import BadExport
+from storage_admin.sessions.formats import Header, Trailer, form_of, header_of, split
+from storage_admin.sessions.writers import zstd
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import BinaryIO
+
+    import msgspec
+
+    from storage_admin.sessions.archive import Manifest
+
+BUFFER = 1 << 20
+
+
+class Line(NamedTuple):
+    """A session in a file. ``parts`` are its columns, undecoded, None where it cannot be read: ``problem`` says why."""
+
+    number: int
+    data: bytes
+    parts: dict[str, msgspec.Raw] | None
+    problem: str = ""
+
+
+class Section(NamedTuple):
+    """The sessions of one table, to be read to their end before the next section. ``header`` is None in a file by
+    somebody else.
+    """
+
+    header: Header | None
+    lines: Iterator[Line]
+
+
+@contextmanager
+def reading(path: Path | None, manifest: Manifest | None) -> Iterator[Iterator[Section]]:
+    """The sections of a file, or of JSONL from standard input.
+
+    Raises:
+        UsageError: the name says no format. ExtraMissing: it needs a package. BadExport: it cannot be read.
+    """
+    form, compression = form_of(path) if path is not None else (".jsonl", "")
+    with _opened(path, compression) as file:
+        yield sections(_lines(form, file, manifest, str(path or "standard input")), str(path or "standard input"))
+
+
+@contextmanager
+def _opened(path: Path | None, compression: str) -> Iterator[BinaryIO]:
+    if path is None:
+        yield sys.stdin.buffer
+        return
+    try:
+        file = path.open("rb", buffering=BUFFER)
+    except OSError as error:
+        raise BadExport(file=path, problem=f"it cannot be opened: {error.strerror}") from None
+    with file:
+        if compression == ".gz":
+            yield cast("BinaryIO", gzip.GzipFile(fileobj=file))
+        elif compression == ".zst":
+            stream = zstd().ZstdDecompressor().stream_reader(file, read_across_frames=True)
+            yield cast("BinaryIO", io.BufferedReader(stream, BUFFER))
+        else:
+            yield file
+
+
+def _lines(_form: str, file: BinaryIO, _manifest: Manifest | None, where: str) -> Iterator[Line | Header | Trailer]:
+    for number, data in enumerate(_raw_lines(file, where), 1):
+        if not data.strip():
+            continue
+        try:
+            parts = split(data)
+            if not data.isascii():
+                data.decode()
+        except (ValueError, RecursionError) as error:
+            yield Line(number, data, None, f"it is no JSON object ({_first_line(error)})")
+            continue
+        yield header_of(parts, where) or Line(number, data, parts)
+
+
+def _raw_lines(file: BinaryIO, where: str) -> Iterator[bytes]:
+    try:
+        yield from file
+    except (EOFError, OSError, zlib.error) as error:
+        raise BadExport(file=where, problem=f"it is damaged, or ends too early ({_first_line(error)})") from None
+    except Exception as error:
+        if type(error).__module__.startswith("zstandard"):
+            raise BadExport(file=where, problem=f"it is damaged, or ends too early ({error})") from None
+        raise
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def sections(items: Iterator[Line | Header | Trailer], where: str) -> Iterator[Section]:
+    """Lines, grouped by their headers.
+
+    Raises:
+        BadExport: a trailer is missing, or says another number of sessions.
+    """
+    pending: list[Any] = [next(items, None)]
+
+    def lines(header: Header | None) -> Iterator[Line]:
+        count = 0
+        item = pending.pop()
+        while isinstance(item, Line):
+            count += 1
+            yield item
+            item = next(items, None)
+        if header is not None and not isinstance(item, Trailer):
+            problem = f"it ends too early, after {count:,} sessions of {header.table}, which were read"
+            raise BadExport(file=where, problem=problem)
+        if isinstance(item, Trailer):
+            if item.sessions != count:
+                problem = f"it should have {item.sessions:,} sessions here, and has {count:,}, which were read"
+                raise BadExport(file=where, problem=problem)
+            item = next(items, None)
+        pending.append(item)
+
+    while (item := pending[-1]) is not None:
+        if isinstance(item, Header):
+            pending[-1] = next(items, None)
+            yield Section(item, lines(item))
+        else:
+            yield Section(None, lines(None))

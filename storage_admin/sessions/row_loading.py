@@ -1,0 +1,292 @@
+"""Rows into SQLite and MySQL: many in one statement or one loop of the driver; one by one where some are there."""
+
+from __future__ import annotations
+
+import json
+import re
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+
+from storage_admin.database import send
+from storage_admin.sessions.exporting import as_bytes
+from storage_admin.sessions.formats import LineMaker, is_json, split
+from storage_admin.sessions.loading import TAKEN, Counts, roll_back
+from storage_admin.sessions.parsing import Blob, Number, Parser, Unfit
+from storage_admin.sessions.readers import Line
+from storage_admin.sessions.tables import SESSION_ID
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sqlalchemy import Connection
+
+    from storage_admin.sessions.loading import OnConflict
+    from storage_admin.sessions.parsing import Row
+    from storage_admin.sessions.tables import SessionColumn, SessionTable
+
+ASKED = 500  # ids in one query
+INTEGERS = range(-(2**63), 2**63)
+NUMBER = re.compile(rb"\s*-?[0-9.]")
+LONG_NUMBER = re.compile(rb"[0-9][0-9.eE+-]{15}")  # or a text of digits: one that a float may not hold
+ESCAPED = re.compile(rb"['\"\\\0\n\r\x1a]")
+WHOLE = ("bigint", "int", "smallint", "mediumint", "tinyint")
+OVERHEAD = 4096  # bytes of a statement beside its values
+
+
+class RowLoader:
+    """A `Loader` for SQLite and MySQL."""
+
+    begin = "BEGIN"
+
+    def __init__(
+        self, connection: Connection, table: SessionTable, columns: Sequence[SessionColumn], on_conflict: OnConflict
+    ) -> None:
+        self.connection, self.table, self.columns, self.on_conflict = connection, table, columns, on_conflict
+        self.names = [column.name for column in columns]
+        self._are_json = [column.is_json for column in columns]
+        self._key = self.names.index(SESSION_ID)
+        self._expects_new = True
+        named: dict[str, sa.ColumnElement[Any]] = {
+            name: sa.bindparam(f"c{place}") for place, name in enumerate(self.names)
+        }
+        this = table.sql.c[SESSION_ID] == sa.bindparam("this")
+        self._insert = self._compiled(sa.insert(table.sql).values(named))
+        others = {name: value for name, value in named.items() if name != SESSION_ID}
+        self._update = self._compiled(sa.update(table.sql).values(others).where(this)) if others else ""
+        self._make = LineMaker({column.name: column.is_json for column in columns})
+        self._parse = Parser(columns)
+
+    def prepare(self, values: Sequence[Any]) -> Any:
+        """As `Loader`, and so all else."""
+        made = []
+        for place, value in enumerate(values):
+            try:
+                made.append(self.json(value) if self._are_json[place] and value is not None else self.scalar(value))
+            except Unfit as error:
+                raise Unfit(f"{self.names[place]}: {error}") from None
+        return tuple(made)
+
+    def load(self, rows: Sequence[Row]) -> Counts:
+        """In one transaction."""
+        if self._expects_new:
+            try:
+                return self._in_transaction(rows, self._all_new)
+            except exc.IntegrityError:
+                self._expects_new = False  # some are there: so will be those that follow, mostly
+        return self._in_transaction(rows, self._one_by_one)
+
+    def json(self, value: bytes) -> Any:
+        """A JSON text as it is sent.
+
+        Raises:
+            Unfit
+        """
+        raise NotImplementedError
+
+    def scalar(self, value: Any) -> Any:
+        """Any other value as it is sent.
+
+        Raises:
+            Unfit
+        """
+        raise NotImplementedError
+
+    # --- inside --------------------------------------------------------------------------------------------
+
+    def _compiled(self, statement: Any) -> str:
+        # By place, since the driver gets tuples.
+        style: Any = {"sqlite": "qmark"}.get(self.connection.dialect.name, "format")
+        dialect: Any = type(self.connection.dialect)
+        return str(statement.compile(dialect=dialect(paramstyle=style)))
+
+    def _in_transaction(self, rows: Sequence[Row], write: Any) -> Counts:
+        send(self.connection, self.begin)
+        try:
+            counts: Counts = write(rows)
+        except BaseException:
+            roll_back(self.connection)
+            raise
+        send(self.connection, "COMMIT")
+        return counts
+
+    def _many(self, statement: str, values: Sequence[tuple[Any, ...]]) -> None:
+        # Past SQLAlchemy, which would make a dictionary of each row. Its errors are wanted all the same.
+        driver: Any = self.connection.connection.driver_connection
+        cursor = driver.cursor()
+        try:
+            cursor.executemany(statement, values)
+        except self.connection.dialect.loaded_dbapi.Error as error:
+            broken = self.connection.dialect.is_disconnect(error, driver, cursor)
+            raise exc.DBAPIError.instance(  # noqa: B904 - it is the same error
+                "INSERT", None, error, self.connection.dialect.loaded_dbapi.Error, connection_invalidated=broken
+            )
+        finally:
+            cursor.close()
+
+    def _all_new(self, rows: Sequence[Row]) -> Counts:
+        self._many(self._insert, [row.prepared for row in rows])
+        return Counts(inserted=len(rows))
+
+    def _one_by_one(self, rows: Sequence[Row]) -> Counts:
+        counts, new, changed = Counts(), [], []
+        there = self._there([row.key for row in rows])
+        for row in rows:
+            stored = there.get(row.key)
+            if stored is None:
+                new.append(row.prepared)
+            elif self.on_conflict == "skip" or self._is_same(row.values, stored):
+                counts.unchanged += 1
+            elif self.on_conflict == "error":
+                counts.refused.append((row, TAKEN))
+            elif self.on_conflict == "replace" or self._moment(row.values) > self._moment(stored):
+                changed.append(row)
+            else:
+                counts.unchanged += 1
+        self._many(self._insert, new)
+        counts.inserted = len(new)
+        counts.updated = len(changed)
+        if changed:
+            key = self._key
+            self._many(self._update, [(*r.prepared[:key], *r.prepared[key + 1 :], r.prepared[key]) for r in changed])
+        return counts
+
+    def _there(self, keys: Sequence[str]) -> dict[str, list[Any]]:
+        columns = [self.table.sql.c[name] for name in self.names]
+        found: dict[str, list[Any]] = {}
+        with as_bytes(self.connection):
+            for at in range(0, len(keys), ASKED):
+                this = self.table.sql.c[SESSION_ID].in_(keys[at : at + ASKED])
+                for values in self.connection.execute(sa.select(*columns).where(this)):
+                    data = self._make(values)
+                    row = self._parse(Line(0, data, split(data)))
+                    found[row.key] = row.values
+        return found
+
+    def _is_same(self, one: Iterable[Any], other: Iterable[Any]) -> bool:
+        pairs = zip(one, other, self._are_json, strict=True)
+        return all(a == b or (is_json and _same_json(a, b)) for a, b, is_json in pairs)
+
+    def _moment(self, values: Sequence[Any]) -> int:
+        for name in ("updated_at", "created_at"):
+            value = values[self.names.index(name)] if name in self.names else None
+            if isinstance(value, int):
+                return value
+        return 0
+
+
+def _same_json(one: Any, other: Any) -> bool:
+    if one is None or other is None:
+        return False
+    try:
+        return _canonical(one) == _canonical(other)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _canonical(data: bytes) -> str:
+    return json.dumps(json.loads(data), sort_keys=True)  # which tells 1 from 1.0 and from true
+
+
+class IntoSQLite(RowLoader):
+    """SQLite keeps whatever it gets, but for a number in a column of type JSON, or of integers."""
+
+    begin = "BEGIN IMMEDIATE"
+
+    def json(self, value: bytes) -> Any:
+        """As `RowLoader`."""
+        if isinstance(value, Blob):
+            return bytes(value)
+        if NUMBER.match(value) and not _is_plain_integer(value) and _is_number(value):
+            raise Unfit("SQLite would make another number of it")
+        return value.decode()
+
+    def scalar(self, value: Any) -> Any:
+        """As `RowLoader`."""
+        if isinstance(value, Number):
+            return float(value)
+        if type(value) is int and value not in INTEGERS:
+            raise Unfit("it is no integer of 64 bits")
+        return value
+
+
+def _is_plain_integer(data: bytes) -> bool:
+    try:
+        return str(int(data)).encode() == data and int(data) in INTEGERS
+    except ValueError:
+        return False
+
+
+def _is_number(data: bytes) -> bool:
+    try:
+        float(data)
+    except ValueError:
+        return False
+    return True
+
+
+class IntoMySQL(RowLoader):
+    """MySQL takes so many bytes in a statement; its JSON, which MariaDB has not, keeps numbers in 64 bits."""
+
+    def __init__(self, connection: Connection, *arguments: Any) -> None:
+        super().__init__(connection, *arguments)
+        dialect: Any = connection.dialect
+        self._rounds = not dialect.is_mariadb
+        self._integers = [column.name for column in self.columns if column.live.lower().startswith(WHOLE)]
+        [self._packet] = connection.execute(sa.text("SELECT @@max_allowed_packet")).one()
+        # Without it a server may cut a text that is too long, in silence.
+        send(connection, "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')")
+
+    def prepare(self, values: Sequence[Any]) -> Any:
+        """As `RowLoader`."""
+        size = sum(_sent(value) for value in values)
+        if size + OVERHEAD > self._packet:
+            raise Unfit(f"it takes {size:,} bytes, and the server takes {self._packet:,} (max_allowed_packet)")
+        for name in self._integers:
+            if not isinstance(values[self.names.index(name)], (int, type(None))):
+                raise Unfit(f"{name}: it is no integer")
+        return super().prepare(values)
+
+    def json(self, value: bytes) -> Any:
+        """As `RowLoader`."""
+        if isinstance(value, Blob):
+            raise Unfit("bytes are no JSON")
+        if self._rounds and LONG_NUMBER.search(value):
+            refuse_rounded(value)
+        return value.decode()
+
+    def scalar(self, value: Any) -> Any:
+        """As `RowLoader`."""
+        return str(value) if isinstance(value, Number) else value
+
+
+def refuse_rounded(data: bytes) -> None:
+    """Refuse JSON with a number that is not the same as a double or an integer of 64 bits.
+
+    Raises:
+        Unfit
+    """
+    if is_json(data):
+        json.loads(data, parse_int=_fitting_integer, parse_float=_fitting_float)
+
+
+def _fitting_integer(text: str) -> None:
+    if len(text) > 20 or int(text) not in range(-(2**63), 2**64):  # noqa: PLR2004 - digits and sign of 64 bits
+        raise Unfit("MySQL would round a number in it")
+
+
+def _fitting_float(text: str) -> None:
+    try:
+        same = Decimal(text) == Decimal(repr(float(text)))
+    except InvalidOperation:
+        same = False
+    if not same:
+        raise Unfit("MySQL would round a number in it")
+
+
+def _sent(value: Any) -> int:
+    if isinstance(value, str):
+        value = value.encode()
+    return len(value) + len(ESCAPED.findall(value)) + 4 if isinstance(value, bytes) else 24
