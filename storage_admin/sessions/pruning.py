@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     Told = Callable[[int, int | None, int], None]  # sessions so far, of how many, bytes
 
 PAGE = 2_000  # ids that are looked for at a time, with nothing locked
-SMALLEST, LARGEST = 5, 1_000  # rows of a batch
+SMALLEST, FIRST, LARGEST = 5, 50, 1_000  # rows of a batch
 AIM = 0.02  # seconds, for which a batch may hold its rows
 PASSES = 3  # over a table, as long as rows are left that somebody held
 
@@ -137,7 +137,7 @@ class Pruner:
         self.left_to_do = max_rows
         self.pause, self.total, self.told = pause, total, told
         self.removed = self.bytes = 0
-        self._rows = SMALLEST * 10
+        self._rows = FIRST
 
     def prune(self, table: SessionTable) -> Pruned:
         """Remove what is old of a table.

@@ -118,23 +118,15 @@ def test_what_was_interrupted_goes_on_where_it_was_with_nothing_twice(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = twenty(database)
-    before = len(stored(database, table))
-    monkeypatch.setattr(pruning, "AIM", 0)  # five rows at a time
+    whole = stored(database, table)
 
     def stop(done: int, *_: object) -> None:
         if done >= 5:
             raise KeyboardInterrupt
 
     sessions, archive = Sessions(database.url), tmp_path / "old.jsonl"
+    monkeypatch.setattr(pruning, "FIRST", 5)
     monkeypatch.setattr(pruning, "LARGEST", 5)
-    monkeypatch.setattr(pruning.Pruner, "_adapt", lambda self, *_: setattr(self, "_rows", 5))
-    made = pruning.Pruner.__init__
-
-    def small(self: Any, *arguments: Any, **options: Any) -> None:
-        made(self, *arguments, **options)
-        self._rows = 5
-
-    monkeypatch.setattr(pruning.Pruner, "__init__", small)
     with pytest.raises(KeyboardInterrupt):
         sessions.prune(Old(CUT), archive=archive, told=stop)
     assert not archive.exists()
@@ -144,9 +136,11 @@ def test_what_was_interrupted_goes_on_where_it_was_with_nothing_twice(
     done = sessions.prune(Old(CUT), archive=archive)
     assert done.sessions == 5
     assert sorted(ids(archive)) == [f"s{n:02}" for n in range(10)]
-    assert len(stored(database, table)) == before - 10
+    assert stored(database, table) == whole[10:]
     assert json.loads(Path(f"{archive}.manifest.json").read_text())["sessions"] == 10
     assert not partial.exists()
+    assert sessions.load(archive).sessions == 10
+    assert stored(database, table) == whole
 
 
 def test_a_transaction_that_was_archived_and_not_committed_is_taken_back(
@@ -231,3 +225,14 @@ def test_an_empty_id_and_odd_values_are_archived_too(database: Database, tmp_pat
     done = Sessions(database.url).prune(Old(CUT), archive=tmp_path / "old.jsonl")
     assert done.sessions == 3
     assert sorted(ids(tmp_path / "old.jsonl")) == ["", "a", 'it\'s "%s" \\ ☃']
+
+
+def test_an_archive_of_several_tables_can_be_restored_and_once_more(database: Database, tmp_path: Path) -> None:
+    table = twenty(database)
+    agents(database, "t1", "t2", name="others", updated_at=5)
+    whole, others = stored(database, table), stored(database, database.table("others"))
+    sessions, archive = Sessions(database.url), tmp_path / "old.jsonl"
+    sessions.prune(Old(CUT), archive=archive)
+    assert sessions.load(archive).sessions == 12
+    assert (stored(database, table), stored(database, database.table("others"))) == (whole, others)
+    assert [each.unchanged for each in sessions.load(archive).tables] == [2, 10]
