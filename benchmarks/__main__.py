@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from benchmarks import administration, measure, peers, sessions, upgrades
+from benchmarks import administration, measure, peers, sessions, transfer, upgrades
 from benchmarks.server import Server
 
 LIMITS = {1: 0.8, 1_000: 0.15, 10_000: 0.03}
@@ -135,6 +135,18 @@ def upgrade_rows(server: Server, folder: Path, tables: int) -> list[Row]:
     return rows
 
 
+def transfer_rows(server: Server, folder: Path, count: int) -> list[Row]:
+    """Export and import, against what the databases bring. Speeds: a part of the peer's, which is to be large."""
+    rows: list[Row] = []
+    for race in (*transfer.on_postgres(server, folder, count), *transfer.on_sqlite(folder, count)):
+        shown = f"{race.theirs.seconds:.1f} s = {race.speed:.2f} of its speed"
+        limits = race.speed >= race.limit and race.ours.peak_mb <= transfer.MEMORY_LIMIT_MB
+        mine = f"{race.ours.seconds:.1f} s, {race.ours.peak_mb:.0f} MB"
+        bound = f"at least {race.limit}, {transfer.MEMORY_LIMIT_MB} MB"
+        rows.append((race.what, race.peer, mine, shown, bound, ok(limits)))
+    return rows
+
+
 def ratio_row(what: str, peer: str, pairs: list[tuple[measure.Run, measure.Run]], limit: float | None) -> Row:
     """Medians and the median of the ratios, pair by pair."""
     mine = statistics.median(run.seconds for run, _ in pairs)
@@ -181,15 +193,18 @@ def main() -> int:
     """Run all benchmarks and print one table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tables", type=int, nargs="+", default=sorted(LIMITS))
-    parser.add_argument("--only", choices=("administration", "commands", "sessions", "upgrades"), help="one part alone")
+    parts = ("administration", "commands", "sessions", "transfer", "upgrades")
+    parser.add_argument("--only", choices=parts, help="one part alone")
     parser.add_argument("--runs", type=int, default=5, help="pairs of runs; a third of them for 10,000 tables")
-    parser.add_argument("--rows", type=int, default=1_000_000, help="rows of a large table")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="sessions of a large table")
     options = parser.parse_args()
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as name, Server() as server:
         folder = Path(name)
         if options.only in (None, "upgrades"):
             rows.extend(upgrade_rows(server, folder, max(options.tables)))
+        if options.only in (None, "transfer"):
+            rows.extend(transfer_rows(server, folder, options.rows))
         if options.only in (None, "sessions"):
             rows.extend(start_rows(server, options.runs * 2))
             rows.extend(session_rows(server, folder))

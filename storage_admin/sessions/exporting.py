@@ -17,6 +17,7 @@ from storage_admin.errors import QueryFailed, SomeLeftOut, UsageError
 from storage_admin.sessions.archive import Archive, LeftOut, Manifest, TableCount
 from storage_admin.sessions.copy_out import copy_out, line_query, said_in_words
 from storage_admin.sessions.formats import BASE64, OWN, Header, LineMaker, StoredText, form_of, split
+from storage_admin.sessions.sqlite_lines import SQLiteLines, has_rowid
 from storage_admin.sessions.tables import SESSION_ID
 from storage_admin.sessions.writers import compressor_for, writer_for
 from storage_admin.version import __version__
@@ -91,6 +92,8 @@ class Source:
         self._read: Callable[..., Iterator[list[bytes]]] = self._streamed
         if table.dialect.name == "postgresql":
             self._read = self._copied
+        elif table.dialect.name == "sqlite" and has_rowid(connection, table):
+            self._read = self._made_by_sqlite
 
     def lines(self) -> Iterator[list[bytes]]:
         """The lines, some at a time.
@@ -141,6 +144,11 @@ class Source:
             if not self.keyset:
                 send(self.connection, "ROLLBACK TO SAVEPOINT large")
             self.left_out.append(LeftOut(self.table.name, key, error.facts["problem"]))  # type: ignore[arg-type]
+
+    def _made_by_sqlite(self, condition: sa.ColumnElement[bool], limit: int | None = None) -> Iterator[list[bytes]]:
+        maker = SQLiteLines(self.connection, self.table, self.columns)
+        query = maker.query(condition)
+        yield from maker.lines(query.order_by(self.key).limit(limit) if limit is not None else query)
 
     def _streamed(self, condition: sa.ColumnElement[bool], limit: int | None = None) -> Iterator[list[bytes]]:
         columns = [self.table.sql.c[column.name] for column in self.columns]

@@ -15,17 +15,18 @@ from storage_admin.errors import BadExport, CannotImport, ColumnsMissing, SomeLe
 from storage_admin.messages import query_error
 from storage_admin.naming import TableRef
 from storage_admin.schema import TableName  # noqa: TC001
+from storage_admin.sessions.ahead import ahead
 from storage_admin.sessions.archive import Archive, read_manifest, verify
 from storage_admin.sessions.copy_in import CopyIn
 from storage_admin.sessions.formats import Trailer, line
-from storage_admin.sessions.loading import Counts, load
+from storage_admin.sessions.loading import load
 from storage_admin.sessions.parsing import Parser, Unfit
 from storage_admin.sessions.readers import reading
 from storage_admin.sessions.row_loading import IntoMySQL, IntoSQLite
 from storage_admin.sessions.tables import SESSION_ID, session_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator
 
     from sqlalchemy import Connection
 
@@ -85,6 +86,43 @@ class Loaded(msgspec.Struct):
         return sum(table.read for table in self.tables)
 
 
+class Batch(msgspec.Struct):
+    """Some lines: the rows that can go in, and those that cannot."""
+
+    rows: list[Row] = msgspec.field(default_factory=list)
+    bad: list[tuple[bytes, Rejected]] = msgspec.field(default_factory=list)
+    read: int = 0
+    size: int = 0
+
+
+def batches(lines: Iterator[Line], parser: Parser, loader: Loader) -> Iterator[Batch]:
+    """Lines, parsed and made ready, in batches in which each id is there once."""
+    batch, keys = Batch(), set[str]()
+    try:
+        for each in lines:
+            try:
+                row = parser(each)
+                row = row._replace(prepared=loader.prepare(row.values), values=())
+            except Unfit as error:
+                batch.bad.append((each.data, Rejected(each.number, None, str(error))))
+            else:
+                # The same id again: the first has to be in the table before the second is compared with it.
+                if row.key in keys:
+                    yield batch
+                    batch, keys = Batch(), set()
+                batch.rows.append(row)
+                keys.add(row.key)
+            batch.read += 1
+            batch.size += len(each.data)
+            if batch.read == BATCH_ROWS or batch.size >= BATCH_BYTES:
+                yield batch
+                batch, keys = Batch(), set()
+    except BadExport:  # what was read before that goes in
+        yield batch
+        raise
+    yield batch
+
+
 class Import:
     """One file on its way into a database. Arguments are those of `Sessions.load`."""
 
@@ -133,8 +171,7 @@ class Import:
             self.rejects.header = section.header
             ignored = () if section.header is None else section.header.columns
             try:
-                for batch in self._batches(section.lines, Parser(columns, ignored), loader, report):
-                    self._count(report, load(loader, batch, table.dialect))
+                self._load(section.lines, Parser(columns, ignored), loader, report)
             except exc.DBAPIError as error:
                 raise query_error(connection.engine.url, error, str(table.name)) from error
 
@@ -199,42 +236,21 @@ class Import:
 
     # --- rows ----------------------------------------------------------------------------------------------
 
-    def _batches(
-        self, lines: Iterator[Line], parser: Parser, loader: Loader, report: LoadedTable
-    ) -> Iterator[Sequence[Row]]:
-        batch: dict[str, Row] = {}
-        size = 0
-        try:
-            for row in self._rows(lines, parser, loader, report):
-                # The same id again: the first has to be in the table before the second is compared with it.
-                if row.key in batch or len(batch) == BATCH_ROWS or size + len(row.line) > BATCH_BYTES:
-                    yield list(batch.values())
-                    batch, size = {}, 0
-                batch[row.key] = row
-                size += len(row.line)
-                self._bytes += len(row.line)
-        except BadExport:  # what was read before that goes in
-            yield list(batch.values())
-            raise
-        yield list(batch.values())
-
-    def _rows(self, lines: Iterator[Line], parser: Parser, loader: Loader, report: LoadedTable) -> Iterator[Row]:
-        for each in lines:
-            report.read += 1
-            try:
-                row = parser(each)
-                yield row._replace(prepared=loader.prepare(row.values))
-            except Unfit as error:
-                self._reject(report, each.data, Rejected(each.number, None, str(error)))
-
-    def _count(self, report: LoadedTable, counts: Counts) -> None:
-        report.inserted += counts.inserted
-        report.updated += counts.updated
-        report.unchanged += counts.unchanged
-        for row, problem in counts.refused:
-            self._reject(report, row.line, Rejected(row.number, row.key, problem))
-        if self._told is not None:
-            self._told(self.loaded.sessions, self._total, self._bytes)
+    def _load(self, lines: Iterator[Line], parser: Parser, loader: Loader, report: LoadedTable) -> None:
+        with ahead(batches(lines, parser, loader)) as found:
+            for batch in found:
+                report.read += batch.read
+                for data, rejected in batch.bad:
+                    self._reject(report, data, rejected)
+                counts = load(loader, batch.rows, self.admin.dialect)
+                report.inserted += counts.inserted
+                report.updated += counts.updated
+                report.unchanged += counts.unchanged
+                for row, problem in counts.refused:
+                    self._reject(report, row.line, Rejected(row.number, row.key, problem))
+                self._bytes += batch.size
+                if self._told is not None:
+                    self._told(self.loaded.sessions, self._total, self._bytes)
 
     def _reject(self, report: LoadedTable, data: bytes, rejected: Rejected) -> None:
         report.rejected += 1

@@ -27,13 +27,13 @@ class Unfit(Exception):
 class Row(NamedTuple):
     """A session on its way into a table. JSON is bytes; all else a scalar, or the text of a number (`Number`).
 
-    ``prepared`` is what its loader made of it.
+    ``prepared`` is what its loader made of the values, which are not kept.
     """
 
     number: int
     line: bytes
     key: str
-    values: list[Any]
+    values: Sequence[Any]
     prepared: Any = None
 
 
@@ -44,9 +44,15 @@ class Number(str):
 
 
 class Parser:
-    """Parses for the ``columns`` of a table. Other columns of a line must be NULL or among the ``ignored``."""
+    """Parses for the ``columns`` of a table.
 
-    def __init__(self, columns: Sequence[SessionColumn], ignored: Collection[str] = ()) -> None:
+    Other columns of a line must be NULL, or among the ``ignored``, or it is of no matter (``any_other``).
+    """
+
+    def __init__(
+        self, columns: Sequence[SessionColumn], ignored: Collection[str] = (), *, any_other: bool = False
+    ) -> None:
+        self._any_other = any_other
         self._columns = [(column.name, column.is_json) for column in columns]
         self._known = {OWN, *ignored, *(column.name for column in columns)}
         self._decode = msgspec.json.Decoder().decode
@@ -61,7 +67,8 @@ class Parser:
         parts = line.parts
         if parts is None:
             raise Unfit(line.problem)
-        self._refuse_unknown(parts)
+        if not self._any_other and parts.keys() - self._known:
+            self._refuse_unknown(parts)
         try:
             forms = self._forms(parts[OWN]) if OWN in parts else {}
         except msgspec.MsgspecError:

@@ -57,7 +57,7 @@ class RowLoader:
         others = {name: value for name, value in named.items() if name != SESSION_ID}
         self._update = self._compiled(sa.update(table.sql).values(others).where(this)) if others else ""
         self._make = LineMaker({column.name: column.is_json for column in columns})
-        self._parse = Parser(columns)
+        self._parse = Parser(columns, any_other=True)
 
     def prepare(self, values: Sequence[Any]) -> Any:
         """As `Loader`, and so all else."""
@@ -137,11 +137,13 @@ class RowLoader:
             stored = there.get(row.key)
             if stored is None:
                 new.append(row.prepared)
-            elif self.on_conflict == "skip" or self._is_same(row.values, stored):
+                continue
+            values = self._values(row.line)
+            if self.on_conflict == "skip" or self._is_same(values, stored):
                 counts.unchanged += 1
             elif self.on_conflict == "error":
                 counts.refused.append((row, TAKEN))
-            elif self.on_conflict == "replace" or self._moment(row.values) > self._moment(stored):
+            elif self.on_conflict == "replace" or self._moment(values) > self._moment(stored):
                 changed.append(row)
             else:
                 counts.unchanged += 1
@@ -153,9 +155,12 @@ class RowLoader:
             self._many(self._update, [(*r.prepared[:key], *r.prepared[key + 1 :], r.prepared[key]) for r in changed])
         return counts
 
-    def _there(self, keys: Sequence[str]) -> dict[str, list[Any]]:
+    def _values(self, data: bytes) -> Sequence[Any]:
+        return self._parse(Line(0, data, split(data))).values
+
+    def _there(self, keys: Sequence[str]) -> dict[str, Sequence[Any]]:
         columns = [self.table.sql.c[name] for name in self.names]
-        found: dict[str, list[Any]] = {}
+        found: dict[str, Sequence[Any]] = {}
         with as_bytes(self.connection):
             for at in range(0, len(keys), ASKED):
                 this = self.table.sql.c[SESSION_ID].in_(keys[at : at + ASKED])

@@ -1,0 +1,67 @@
+"""The next part is made ready while this one is on its way: one thread ahead, by a little."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from queue import Empty, Full, Queue
+from threading import Event, Thread
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Item = TypeVar("Item")
+STUCK = 2  # seconds, after which a thread that reads from somebody who says nothing is left behind
+PAUSE = 0.1  # seconds, after which a thread looks whether it is still wanted
+
+
+class _End:
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.error = error
+
+
+@contextmanager
+def ahead(items: Iterator[Item]) -> Iterator[Iterator[Item]]:
+    """The same items, the next one of which a thread gets already. Its errors are raised in their place."""
+    waiting: Queue[Item | _End] = Queue(1)
+    over = Event()
+
+    def put(item: Item | _End) -> None:
+        while not over.is_set():
+            try:
+                waiting.put(item, timeout=PAUSE)
+            except Full:
+                continue
+            return
+
+    def work() -> None:
+        try:
+            for item in items:
+                put(item)
+                if over.is_set():
+                    return
+        except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
+            put(_End(error))
+        else:
+            put(_End())
+
+    thread = Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        yield _taken(waiting)
+    finally:
+        over.set()
+        thread.join(STUCK)
+
+
+def _taken(waiting: Queue[Item | _End]) -> Iterator[Item]:
+    while True:
+        try:
+            item = waiting.get(timeout=PAUSE)  # so that Ctrl-C is heard
+        except Empty:
+            continue
+        if isinstance(item, _End):
+            if item.error is not None:
+                raise item.error
+            return
+        yield item
