@@ -93,6 +93,11 @@ class StorageAdmin:
         self._role = role
 
     @property
+    def url(self) -> URL:
+        """Where its database is."""
+        return self._url
+
+    @property
     def dialect(self) -> Dialect:
         """What is known of its database."""
         try:

@@ -285,6 +285,12 @@ class ColumnsMissing(StorageAdminError):
     """
 
 
+class CopyDiffers(StorageAdminError):
+    """{target} does not hold all that {source} does: {tables}"""
+
+    compared: Sequence[Any]
+
+
 class SomeLeftOut(StorageAdminError):
     """{summary}"""
 

@@ -122,6 +122,18 @@ def open_admin(db_url: str | None, schema: str | None, role: str | None = None) 
     return StorageAdmin(url, schema=schema or _configured("schema"), catalog=catalog(), role=role)
 
 
+def open_target(url: str) -> StorageAdmin:
+    """The facade for a second database, to which something goes; a SQLite file is made if it is not there.
+
+    Raises:
+        BadDatabaseURL, UnsupportedDatabase
+    """
+    from storage_admin.admin import StorageAdmin
+
+    _state["urls"].add(url)
+    return StorageAdmin(url, catalog=catalog(), create=True)
+
+
 def _configured(key: str) -> str | None:
     from pathlib import Path
 

@@ -6,6 +6,7 @@ from storage_admin.cli.diagnosis import DiagnosisDocument
 from storage_admin.cli.documents import Document, HistoryDocument, SurveyDocument, UpgradeDocument, VersionsDocument
 from storage_admin.cli.sessions.documents import (
     ChangedDocument,
+    CopiedDocument,
     ExportedDocument,
     LoadedDocument,
     PageDocument,
@@ -17,6 +18,7 @@ from storage_admin.cli.sessions.documents import (
 DOCUMENTS: dict[str, type[Document]] = {
     "doctor": DiagnosisDocument,
     "history": HistoryDocument,
+    "sessions-copy": CopiedDocument,
     "sessions-delete": ChangedDocument,
     "sessions-export": ExportedDocument,
     "sessions-import": LoadedDocument,

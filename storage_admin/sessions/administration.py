@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine
 
     from storage_admin.locking import Patience
+    from storage_admin.sessions.copying import Copied
     from storage_admin.sessions.editing import Changed
     from storage_admin.sessions.exporting import Exported
     from storage_admin.sessions.importing import Loaded
@@ -177,6 +178,44 @@ class Sessions:
         return Import(
             self.admin, place, table=ref, on_conflict=on_conflict, rejects=aside, without=frozenset(without), told=told
         ).run()
+
+    def copy(
+        self,
+        target: str | URL | Engine | StorageAdmin,
+        wanted: Filter | None = None,
+        tables: Iterable[str] | None = None,
+        *,
+        on_conflict: OnConflict = "error",
+        rejects: str | Path = "copy.rejects.jsonl",
+        without: Iterable[str] = (),
+        verify_only: bool = False,
+        told: Callable[[int, int | None, int], None] | None = None,
+    ) -> Copied:
+        """Bring sessions into another database, as they are at one moment, and compare the two at the end.
+
+        Tables that are not there are created, others are upgraded first. The same again brings in what is missing. With
+        ``verify_only`` nothing is written. The other arguments are those of `load`.
+
+        Raises:
+            CopyDiffers: the target does not hold all of it. And as `load`, and as `StorageAdmin.upgrade`.
+        """
+        from storage_admin.sessions.copying import Copied, Copy
+
+        admin = target if isinstance(target, StorageAdmin) else StorageAdmin(target, create=True)
+        wanted = wanted or Filter()
+        copy = Copy(
+            admin,
+            None,
+            table=None,
+            on_conflict=on_conflict,
+            rejects=Path(rejects),
+            without=frozenset(without),
+            told=told,
+        )
+        with self._opened(tables) as (connection, found):
+            fitting = [table for table in found if wanted.fits(table)]
+            loaded = copy.copy(connection, fitting, wanted) if fitting and not verify_only else None
+            return Copied(loaded, copy.verify(connection, fitting, wanted))
 
     def _estimate(self, wanted: Filter, tables: Sequence[str] | None) -> int | None:
         if not wanted.empty:

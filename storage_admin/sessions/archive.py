@@ -155,6 +155,8 @@ class Archive:
     # --- inside --------------------------------------------------------------------------------------------
 
     def _opened(self, path: Path) -> BinaryIO:
+        if path.exists() and not path.is_file():  # a rename would put a file in the place of /dev/null
+            raise NotWrittenToFile(path=path, problem="it is there, and is no ordinary file")
         if not self._force and path.exists():
             raise FileExists(path=path)
         self._temporary = path.with_name(f".{path.name}.part")

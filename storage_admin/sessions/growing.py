@@ -44,7 +44,7 @@ class GrowingArchive:
         self._last: list[bytes] = []
 
     def __enter__(self) -> Self:
-        if self.path.exists():
+        if self.path.exists():  # a device too
             raise FileExists(path=self.path)
         try:
             self._file: BinaryIO = os.fdopen(os.open(self.partial, os.O_RDWR | os.O_CREAT, 0o600), "r+b")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path  # noqa: TC003 - msgspec reads the annotations
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ from storage_admin.sessions.row_loading import IntoMySQL, IntoSQLite
 from storage_admin.sessions.tables import SESSION_ID, session_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from sqlalchemy import Connection
 
@@ -104,7 +104,7 @@ def batches(lines: Iterator[Line], parser: Parser, loader: Loader) -> Iterator[B
                 row = parser(each)
                 row = row._replace(prepared=loader.prepare(row.values), values=())
             except Unfit as error:
-                batch.bad.append((each.data, Rejected(each.number, None, str(error))))
+                batch.bad.append((each.data, Rejected(each.number, _id_of(each), str(error))))
             else:
                 # The same id again: the first has to be in the table before the second is compared with it.
                 if row.key in keys:
@@ -121,6 +121,14 @@ def batches(lines: Iterator[Line], parser: Parser, loader: Loader) -> Iterator[B
         yield batch
         raise
     yield batch
+
+
+def _id_of(line: Line) -> str | None:
+    """The id of a session that cannot go in, as far as one can be read."""
+    with suppress(msgspec.MsgspecError):
+        found = msgspec.json.decode((line.parts or {}).get(SESSION_ID, b"null"))
+        return found if isinstance(found, str) else None
+    return None
 
 
 class Import:
@@ -151,7 +159,12 @@ class Import:
         if manifest is not None and self.path is not None:
             verify(self.path, manifest)
             self._total = manifest.sessions
-        with self.rejects, reading(self.path, manifest) as sections:
+        with reading(self.path, manifest) as sections:
+            return self.take(sections)
+
+    def take(self, sections: Iterable[Section]) -> Loaded:
+        """Bring in these sections. Raises as `run`."""
+        with self.rejects:
             try:
                 for section in sections:
                     self._section(section)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from storage_admin.errors import FileExists, UsageError
+from storage_admin.errors import FileExists, NotWrittenToFile, UsageError
 from storage_admin.sessions import Filter, Sessions
 from tests.conftest import Database
 from tests.sessions.tables import JSON, agents, insert, read
@@ -193,3 +194,12 @@ def test_a_database_that_speaks_another_encoding(postgres: Database, tmp_path: P
     Sessions(postgres.url).export(tmp_path / "out.jsonl")
     _, row, _ = read((tmp_path / "out.jsonl").read_bytes())
     assert (row["session_id"], row["memory"]) == ("ü", ["ü"])
+
+
+def test_a_device_is_not_replaced_by_a_file(database: Database, tmp_path: Path) -> None:
+    agents(database, "s1")
+    pipe = tmp_path / "pipe.jsonl"
+    os.mkfifo(pipe)
+    with pytest.raises(NotWrittenToFile, match="no ordinary file"):
+        Sessions(database.url).export(pipe, force=True)
+    assert pipe.is_fifo()

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from storage_admin.sessions import (
         Changed,
+        Copied,
         Exported,
         Growth,
         Loaded,
@@ -157,6 +158,21 @@ class ExportedDocument(Document):
     left_out: list[LeftOutRow]
 
 
+class ComparedRow(Document):
+    schema: str | None
+    table: str
+    sessions: int
+    same: int
+
+
+class CopiedDocument(Document):
+    """sessions copy. ``loaded`` is null where nothing was copied, with --verify; all ``compared`` are equal."""
+
+    format: int
+    loaded: LoadedDocument | None
+    compared: list[ComparedRow]
+
+
 class PrunedRow(Document):
     schema: str | None
     table: str
@@ -277,6 +293,16 @@ def pruned_document(report: PruneReport) -> PrunedDocument:
             for each in report.tables
         ],
     )
+
+
+def copied_document(done: Copied) -> CopiedDocument:
+    """The document of a copy."""
+    compared = [
+        ComparedRow(schema=each.table.schema, table=each.table.name, sessions=each.sessions, same=each.same)
+        for each in done.tables
+    ]
+    loaded = loaded_document(done.loaded) if done.loaded is not None else None
+    return CopiedDocument(format=FORMAT, loaded=loaded, compared=compared)
 
 
 def loaded_document(done: Loaded) -> LoadedDocument:

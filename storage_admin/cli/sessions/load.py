@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from storage_admin.cli.options import database_options, output_option
-from storage_admin.cli.sessions.options import open_sessions
+from storage_admin.cli.sessions.options import conflict_option, open_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,13 +17,7 @@ if TYPE_CHECKING:
     Command = TypeVar("Command", bound=Callable[..., Any])
 
 OPTIONS = (
-    click.option(
-        "--on-conflict",
-        type=click.Choice(["error", "skip", "newer", "replace"]),
-        default="error",
-        show_default=True,
-        help="A session that is there and differs: set the file's aside, leave it, replace what is older, or any.",
-    ),
+    conflict_option,
     click.option("--rejects", metavar="FILE", help="Where rows go that cannot go in. FILE.rejects.jsonl without it."),
     click.option("--without", multiple=True, metavar="COLUMN", help="Leave this column of the file out."),
 )

@@ -25,6 +25,15 @@ FILTERS = (
 )
 
 
+conflict_option = click.option(
+    "--on-conflict",
+    type=click.Choice(["error", "skip", "newer", "replace"]),
+    default="error",
+    show_default=True,
+    help="A session that is there and differs: set the new one aside, leave it, replace what is older, or any.",
+)
+
+
 def filter_options(command: Command) -> Command:
     """The options that make a filter."""
     for option in reversed(FILTERS):

@@ -1,0 +1,80 @@
+"""storage-admin sessions copy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from storage_admin.cli.options import database_options, output_option, tables_argument
+from storage_admin.cli.sessions.options import conflict_option, filter_of, filter_options, open_sessions
+
+if TYPE_CHECKING:
+    from storage_admin.sessions import Copied, OnConflict
+
+
+@click.command("copy")
+@tables_argument
+@click.option(
+    "--to",
+    "target",
+    required=True,
+    metavar="URL",
+    envvar="STORAGE_ADMIN_TO_URL",
+    help="The other database; also STORAGE_ADMIN_TO_URL, which no list of processes shows.",
+)
+@filter_options
+@conflict_option
+@click.option("--verify", is_flag=True, help="Copy nothing: only compare the two databases.")
+@click.option("--without", multiple=True, metavar="COLUMN", help="Leave this column out.")
+@click.option("--rejects", default="copy.rejects.jsonl", metavar="FILE", help="Where to put what cannot go in.")
+@database_options
+@output_option
+def command(
+    tables: tuple[str, ...],
+    target: str,
+    db_url: str | None,
+    schema: str | None,
+    on_conflict: OnConflict,
+    verify: bool,
+    without: tuple[str, ...],
+    rejects: str,
+    output: str,
+    **options: str | None,
+) -> None:
+    """Copy sessions into another database, and compare the two at the end.
+
+    Tables are created or upgraded there. What was cut off is finished by the same command.
+    """
+    from storage_admin.cli.options import open_target
+    from storage_admin.cli.sessions.transfer import transfer_progress
+
+    sessions = open_sessions(db_url, schema)
+    wanted = filter_of(sessions, options)
+    with transfer_progress("copy") as told:
+        done = sessions.copy(
+            open_target(target),
+            wanted,
+            tables or None,
+            on_conflict=on_conflict,
+            rejects=rejects,
+            without=without,
+            verify_only=verify,
+            told=told,
+        )
+    show(done, output)
+
+
+def show(done: Copied, output: str) -> None:
+    """Say what went over, and that it is the same there."""
+    from storage_admin.cli import output as out
+    from storage_admin.cli.sessions.documents import copied_document
+
+    if output != "table":
+        out.emit(copied_document(done), output)
+    for table in done.loaded.tables if done.loaded is not None else ():
+        made = ", created" if table.created else ""
+        kept = f", {table.unchanged:,} were there" if table.unchanged else ""
+        out.say(f"{table.table}: {out.count_text(table.inserted + table.updated, 'session')} copied{kept}{made}")
+    for compared in done.tables:
+        out.say(f"{compared.table}: {out.count_text(compared.same, 'session')} compared, all the same")

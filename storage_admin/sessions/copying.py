@@ -1,0 +1,196 @@
+"""From one database into another, without a file in between; and whether two databases hold the same."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from storage_admin.database import dialect_of
+from storage_admin.errors import CopyDiffers
+from storage_admin.messages import displayed_url
+from storage_admin.schema import TableName  # noqa: TC001 - msgspec reads the annotations
+from storage_admin.sessions.exporting import Source, header, snapshot
+from storage_admin.sessions.formats import NULL_FORM, OWN, TEXT_FORM, split
+from storage_admin.sessions.importing import Import, Loaded
+from storage_admin.sessions.readers import Line, Section
+from storage_admin.sessions.tables import SESSION_ID, session_tables
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from sqlalchemy import Connection
+
+    from storage_admin.sessions.filters import Filter
+    from storage_admin.sessions.formats import Header
+    from storage_admin.sessions.tables import SessionTable
+
+BUCKETS = 4_096
+NAMED = 20  # sessions that differ
+CONTEXT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)  # every digit counts
+
+
+class Compared(msgspec.Struct, frozen=True):
+    """A table of the source beside that of the target; ``missing`` and ``different`` name the first of each."""
+
+    table: TableName
+    sessions: int
+    same: int
+    missing: tuple[str, ...] = ()
+    different: tuple[str, ...] = ()
+
+    @property
+    def equal(self) -> bool:
+        """Whether every session of the source is in the target as it was."""
+        return self.sessions == self.same
+
+
+class Copied(msgspec.Struct, frozen=True):
+    """What became of a copy, and of the comparison after it."""
+
+    loaded: Loaded | None
+    tables: tuple[Compared, ...]
+
+
+class Copy(Import):
+    """Sessions of tables of one database on their way into another; a table that is there is upgraded first."""
+
+    def verify(self, connection: Connection, tables: Sequence[SessionTable], wanted: Filter) -> tuple[Compared, ...]:
+        """Compare each table of the source with that of the target. Raises as `Sessions.copy`."""
+        found = []
+        for table in tables:
+            ref = msgspec.structs.replace(self._ref(header(table)), kinds=())
+            with self.admin.opened([ref]) as (there, plans):
+                [target] = session_tables(plans, self.admin.catalog, dialect_of(there.engine))
+                found.append(compare((connection, table), (there, target), wanted, self.without))
+        refuse_differences(found, displayed_url(connection.engine.url), displayed_url(self.admin.url))
+        return tuple(found)
+
+    def copy(self, connection: Connection, tables: Sequence[SessionTable], wanted: Filter) -> Loaded:
+        """Bring the sessions that are meant over, as they are at one moment. Raises as `Sessions.copy`."""
+        self.where = displayed_url(connection.engine.url)
+        with snapshot(connection, tables[0].dialect.name):
+            return self.take(_section(connection, table, wanted) for table in tables)
+
+    @contextmanager
+    def _target(self, header: Header | None) -> Iterator[tuple[Connection, SessionTable, bool]]:
+        ref = self._ref(header)
+        with self.admin.opened([ref], writable=True) as (_, [plan]):
+            there = plan.live is not None
+        if there:
+            self.admin.upgrade([ref])
+        with super()._target(header) as target:
+            yield target
+
+
+def _section(connection: Connection, table: SessionTable, wanted: Filter) -> Section:
+    source = Source(connection, table, wanted, keyset=False)
+    lines = (data for block in source.lines() for data in block)
+    return Section(header(table), (Line(number, data, split(data)) for number, data in enumerate(lines, 1)))
+
+
+# --- whether they are the same -----------------------------------------------------------------------------
+
+
+def compare(
+    source: tuple[Connection, SessionTable],
+    target: tuple[Connection, SessionTable],
+    wanted: Filter,
+    without: Collection[str] = (),
+) -> Compared:
+    """Compare the sessions that are meant, in constant memory: sums of hashes first, and ids only where they differ."""
+    names = [column.name for column in source[1].columns if not column.generated and column.name not in without]
+    json_columns = frozenset(source[1].json_columns)
+
+    def hashes(side: tuple[Connection, SessionTable]) -> Iterator[tuple[str, int]]:
+        for block in Source(*side, wanted, keyset=False).lines():
+            for data in block:
+                key, text = canonical(data, names, json_columns)
+                yield key, int.from_bytes(blake2b(text, digest_size=12).digest(), "big")
+
+    here, there = _sums(hashes(source)), _sums(hashes(target))
+    differing = {bucket for bucket in range(BUCKETS) if here.sums[bucket] != there.sums[bucket]}
+    if not differing:
+        return Compared(source[1].name, here.sessions, here.sessions)
+    mine, theirs = ({k: v for k, v in hashes(side) if _bucket(k) in differing} for side in (source, target))
+    missing = [key for key in mine if key not in theirs]
+    different = [key for key, value in mine.items() if key in theirs and theirs[key] != value]
+    same = here.sessions - len(missing) - len(different)
+    return Compared(source[1].name, here.sessions, same, tuple(missing[:NAMED]), tuple(different[:NAMED]))
+
+
+class _Sums(NamedTuple):
+    sums: list[int]
+    sessions: int
+
+
+def _sums(hashes: Iterator[tuple[str, int]]) -> _Sums:
+    sums, count = [0] * BUCKETS, 0
+    for key, value in hashes:
+        sums[_bucket(key)] += value
+        count += 1
+    return _Sums(sums, count)
+
+
+def _bucket(key: str) -> int:
+    return int.from_bytes(blake2b(key.encode("utf-8", "surrogatepass"), digest_size=4).digest(), "big") % BUCKETS
+
+
+def canonical(data: bytes, names: Sequence[str], json_columns: Collection[str]) -> tuple[str, bytes]:
+    """The id of a session, and its values in a form that is the same whatever database it comes from: JSON without
+    regard to space, order and escapes, numbers by their value.
+    """
+    parts = split(data)
+    forms = json.loads(bytes(parts[OWN])) if OWN in parts else {}
+    values: list[Any] = []
+    for name in names:
+        raw = bytes(parts[name]) if name in parts else b"null"
+        form = forms.get(name)
+        if raw == b"null":
+            values.append(["null"] if form == NULL_FORM else None)
+        elif name in json_columns:
+            values.append([_meaning(json.loads(raw) if form == TEXT_FORM else raw)])
+        else:
+            values.append(_meaning(raw))
+    return str(json.loads(bytes(parts[SESSION_ID]))), _bytes(values)
+
+
+def _meaning(text: Any) -> Any:
+    try:
+        return json.loads(text, parse_float=_number, parse_int=_number)
+    except (ValueError, TypeError, RecursionError):
+        return str(text)  # no JSON, which is kept as it is
+
+
+def _number(text: str) -> dict[str, str]:
+    value = Decimal(text)
+    return {"\0number": format(value.normalize(CONTEXT)) if value else "0"}
+
+
+def _bytes(values: list[Any]) -> bytes:
+    try:
+        return msgspec.json.encode(values, order="sorted")
+    except (UnicodeEncodeError, RecursionError):
+        return json.dumps(values, sort_keys=True).encode()
+
+
+def refuse_differences(compared: Sequence[Compared], source: str, target: str) -> None:
+    """Say which tables are not the same.
+
+    Raises:
+        CopyDiffers
+    """
+    found = []
+    for table in compared:
+        if not table.equal:
+            missing, different = (", ".join(map(repr, names)) for names in (table.missing, table.different))
+            parts = [f"missing {missing}"] if missing else []
+            parts += [f"different {different}"] if different else []
+            same = f"{table.same:,} of {table.sessions:,} sessions are the same"
+            found.append(f"\n  {table.table}: {same}; {'; '.join(parts)}")
+    if found:
+        raise CopyDiffers(source=source, target=target, tables="".join(found), compared=tuple(compared))

@@ -1,0 +1,149 @@
+"""From one database into another: whole, upgraded on the way, once more without harm, and compared by meaning."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storage_admin import Status
+from storage_admin.errors import ColumnsMissing, CopyDiffers, SomeLeftOut
+from storage_admin.sessions import Filter, Sessions
+from storage_admin.sessions.copying import canonical
+from tests.cli.conftest import Result
+from tests.cli.conftest import call as call  # noqa: PLC0414 - a fixture
+from tests.conftest import Database
+from tests.integration.tables import old_agents
+from tests.sessions.tables import agents, insert
+from tests.storage.sessions import KINDS, content, session
+
+NAMES = ("postgres", "sqlite", "mariadb")
+PAIRS = [(here, there) for here in NAMES for there in NAMES if here != there]
+
+
+@pytest.fixture(params=PAIRS, ids="-".join)
+def pair(request: pytest.FixtureRequest) -> tuple[Database, Database]:
+    found = [request.getfixturevalue(name) for name in request.param]
+    for database in found:
+        if database.dialect.has_schemas:
+            database.run("CREATE SCHEMA IF NOT EXISTS ai")
+    return found[0], found[1]
+
+
+def test_sessions_of_every_kind_are_what_they_were(pair: tuple[Database, Database]) -> None:
+    here, there = pair
+    for kind in KINDS:
+        storage = here.storage(kind, mode=kind, auto_upgrade_schema=True)
+        for number in range(3):
+            storage.upsert(session(kind, f"{kind}-{number}"))
+    done = Sessions(here.url).copy(there.url)
+    assert [(each.sessions, each.same) for each in done.tables] == [(3, 3)] * len(KINDS)
+    assert done.loaded is not None
+    assert all((each.created, each.inserted) == (True, 3) for each in done.loaded.tables)
+    for kind in KINDS:
+        stored = there.storage(kind, mode=kind).read(f"{kind}-1")
+        assert content(stored) == content(here.storage(kind, mode=kind).read(f"{kind}-1"))
+    again = Sessions(here.url).copy(there.url)
+    assert again.loaded is not None
+    assert all((each.inserted, each.unchanged) == (0, 3) for each in again.loaded.tables)
+
+
+def test_an_old_table_arrives_as_a_current_one_and_an_old_target_is_upgraded(pair: tuple[Database, Database]) -> None:
+    here, there = pair
+    table = old_agents(here)
+    insert(here, table, {"session_id": "old", "memory": json.dumps({"runs": [1.50]}), "created_at": 5})
+    Sessions(here.url).copy(there.url)
+    assert there.admin().check().status is Status.CURRENT
+    assert Sessions(there.url).show("old")[0].values["memory"] == {"runs": [1.5]}
+    there.run(f"DROP TABLE {there.table('sessions')}")
+    there.run(f"DROP TABLE {there.table('storage_admin_revisions')}")
+    old_agents(there)
+    Sessions(here.url).copy(there.url)
+    assert there.admin().check().status is Status.CURRENT
+
+
+def test_a_filter_copies_and_compares_a_part(pair: tuple[Database, Database]) -> None:
+    here, there = pair
+    agents(here, "a", "b", "c")
+    assert Sessions(here.url).copy(there.url, Filter(user="u1")).tables[0].sessions == 1
+    assert [s.session_id for s in Sessions(there.url).iterate()] == ["b"]
+
+
+def test_a_comparison_names_what_is_missing_and_what_differs(pair: tuple[Database, Database], tmp_path: Path) -> None:
+    here, there = pair
+    agents(here, "a", "b", "c", "d")
+    Sessions(here.url).copy(there.url)
+    there.run(f"DELETE FROM {there.table('sessions')} WHERE session_id = 'b'")
+    there.run(f"UPDATE {there.table('sessions')} SET user_id = 'x' WHERE session_id = 'c'")
+    with pytest.raises(CopyDiffers, match="2 of 4 sessions are the same; missing 'b'; different 'c'"):
+        Sessions(here.url).copy(there.url, verify_only=True)
+    with pytest.raises(SomeLeftOut):  # c is another one there
+        Sessions(here.url).copy(there.url, rejects=tmp_path / "aside.jsonl")
+
+
+def test_a_column_that_the_target_lacks_is_named_or_left_out(sqlite: Database, postgres: Database) -> None:
+    table = agents(sqlite, "a")
+    sqlite.run(f"ALTER TABLE {table} ADD COLUMN notes TEXT DEFAULT 'extra'")
+    with pytest.raises(ColumnsMissing, match="notes"):
+        Sessions(sqlite.url).copy(postgres.url)
+    assert Sessions(sqlite.url).copy(postgres.url, without=["notes"]).tables[0].equal
+    postgres.run("ALTER TABLE ai.sessions ADD COLUMN notes TEXT")
+    Sessions(sqlite.url).copy(postgres.url, on_conflict="replace")
+    assert postgres.run("SELECT notes FROM ai.sessions") == [("extra",)]
+
+
+def test_what_a_target_cannot_hold_is_set_aside_and_the_rest_goes_over(
+    sqlite: Database, postgres: Database, tmp_path: Path
+) -> None:
+    table = agents(sqlite, "a", "b")
+    sqlite.run(f"UPDATE {table} SET memory = ? WHERE session_id = 'b'", ('{"x": "\\u0000"}',))
+    with pytest.raises(SomeLeftOut, match="'b'"):
+        Sessions(sqlite.url).copy(postgres.url, rejects=tmp_path / "aside.jsonl")
+    assert [s.session_id for s in Sessions(postgres.url).iterate()] == ["a"]
+    assert b'"session_id":"b"' in (tmp_path / "aside.jsonl").read_bytes()
+
+
+def test_a_file_that_is_not_there_yet_is_made(postgres: Database, tmp_path: Path) -> None:
+    agents(postgres, "a")
+    Sessions(postgres.url).copy(f"sqlite:///{tmp_path}/new.db")
+    assert [s.session_id for s in Sessions(f"sqlite:///{tmp_path}/new.db").iterate()] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ('{"a": 1, "b": [2.0]}', '{"b":[2],"a":1.0}', True),
+        ('{"a": 1e2}', '{"a": 100}', True),
+        ('{"a": "\\u00e9"}', '{"a": "é"}', True),
+        ('{"a": 1}', '{"a": "1"}', False),
+        ('{"a": 1.1}', '{"a": 1.10000000000000001}', False),
+        ('{"a": 0}', '{"a": -0.0}', True),
+        ('{"a": 1208925819614629174706176}', '{"a": 1208925819614629174706177}', False),
+        ("[true]", "[1]", False),
+    ],
+)
+def test_values_are_compared_by_what_they_mean(one: str, other: str, same: bool) -> None:
+    def whole(text: str) -> Any:
+        return canonical(
+            b'{"session_id":"s","memory":' + text.encode() + b"}", ["session_id", "memory"], frozenset({"memory"})
+        )
+
+    assert (whole(one) == whole(other)) is same
+
+
+def test_the_command_copies_compares_and_hides_the_password(
+    call: Callable[..., Result], sqlite: Database, postgres: Database
+) -> None:
+    agents(sqlite, "a", "b")
+    done = call("sessions", "copy", "--db-url", sqlite.url, "--to", postgres.url, "-o", "json")
+    assert (done.code, done.json["compared"][0]["same"], done.json["loaded"]["tables"][0]["inserted"]) == (0, 2, 2)
+    verified = call("sessions", "copy", "--verify", "--db-url", sqlite.url, "--to", postgres.url)
+    assert (verified.code, verified.err) == (0, "sessions: 2 sessions compared, all the same\n")
+    postgres.run("DELETE FROM ai.sessions")
+    assert call("sessions", "copy", "--verify", "--db-url", sqlite.url, "--to", postgres.url).code == 1
+    failed = call("sessions", "copy", "--db-url", sqlite.url, "--to", "postgresql://a:hunter2@127.0.0.1:1/x", "--debug")
+    assert failed.code == 1
+    assert "hunter2" not in failed.err
