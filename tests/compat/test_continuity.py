@@ -13,6 +13,7 @@ import pytest
 
 from storage_admin import SchemaOutdated, Status
 from storage_admin.naming import TableRef
+from storage_admin.sessions import Sessions, conversation
 from tests.compat.agents import run
 from tests.compat.continuity import OLD_RUNS, STATE, fill, old_run, one_more_run, opened_as, rows, storage_of
 from tests.compat.test_released_wheels import cannot_write, jobs
@@ -91,3 +92,27 @@ def test_without_the_flag_an_outdated_table_is_refused_untouched_until_it_is_upg
             storage.upgrade_schema()
             storage.db_engine.dispose()
         assert one_more_run(database, shape, kind, opened, openai).fine
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_a_conversation_in_a_file_of_a_release_goes_on_in_postgres_after_a_copy(
+    release: str, postgres: Database, sqlite: Database, openai: str, tmp_path: Path
+) -> None:
+    [kinds] = run_client(release, [{"do": "kinds"}], tmp_path)
+    work = [job for job in jobs(release, [sqlite], kinds) if not cannot_write(release, job)]
+    told = {"session_id": "s1", "entity": "x", "data": {"session_state": STATE}}
+    for job in work:
+        runs = [old_run(job["kind"], "s1", number) for number in range(OLD_RUNS)]
+        job |= {"do": "write", "sessions": [told | {"memory": {"runs": runs}}]}
+    run_client(release, work, tmp_path)
+    done = Sessions(sqlite.url).copy(postgres.url)
+    assert all(table.equal for table in done.tables)
+    for job in work:
+        storage = postgres.storage(job["table"])  # current already: no flag
+        run(job["kind"], storage, openai, "s1", "one more")
+        found = storage.read("s1")
+        old = 1 if job["kind"] == "workflow_v2" else OLD_RUNS
+        assert len(found.to_dict().get("runs") or found.memory["runs"]) == old + 1, job
+        assert STATE.items() <= found.session_data["session_state"].items(), job
+        [session] = Sessions(postgres.url).show("s1", [f"ai.{job['table']}"])
+        assert len({message.run for message in conversation(session)}) == old + 1
