@@ -6,6 +6,7 @@ import os
 import sys
 from contextlib import suppress
 from hashlib import sha256
+from pathlib import Path
 from queue import Queue
 from threading import Thread
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
@@ -19,7 +20,6 @@ from storage_admin.sessions.formats import Header  # noqa: TC001
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 CHUNK = 1 << 20
 AHEAD = 4  # chunks
@@ -100,9 +100,14 @@ class Archive:
         return self._hash.hexdigest()
 
     def __enter__(self) -> Self:
-        self._file = self._opened(self.path) if self.path is not None else sys.stdout.buffer
         self._thread = Thread(target=self._work, daemon=True)
-        self._thread.start()
+        try:
+            self._file = self._opened(self.path) if self.path is not None else sys.stdout.buffer
+            self._thread.start()
+        except KeyboardInterrupt:
+            if self.path is not None:
+                self._temporary.unlink(missing_ok=True)
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -154,12 +159,16 @@ class Archive:
 
     # --- inside --------------------------------------------------------------------------------------------
 
+    @property
+    def _temporary(self) -> Path:
+        path = self.path or Path("-")
+        return path.with_name(f".{path.name}.part")
+
     def _opened(self, path: Path) -> BinaryIO:
         if path.exists() and not path.is_file():  # a rename would put a file in the place of /dev/null
             raise NotWrittenToFile(path=path, problem="it is there, and is no ordinary file")
         if not self._force and path.exists():
             raise FileExists(path=path)
-        self._temporary = path.with_name(f".{path.name}.part")
         try:
             # One name, so that what a killed process leaves is used again, and a lock, so that nobody else uses it.
             file = os.fdopen(os.open(self._temporary, os.O_RDWR | os.O_CREAT, 0o600), "wb")

@@ -15,9 +15,9 @@ from storage_admin.errors import CopyDiffers
 from storage_admin.messages import displayed_url
 from storage_admin.schema import TableName  # noqa: TC001 - msgspec reads the annotations
 from storage_admin.sessions.exporting import Source, header, snapshot
-from storage_admin.sessions.formats import NULL_FORM, OWN, TEXT_FORM, split
+from storage_admin.sessions.formats import NULL_FORM, OWN, TEXT_FORM, Line, split
 from storage_admin.sessions.importing import Import, Loaded
-from storage_admin.sessions.readers import Line, Section
+from storage_admin.sessions.readers import Section
 from storage_admin.sessions.tables import SESSION_ID, session_tables
 
 if TYPE_CHECKING:

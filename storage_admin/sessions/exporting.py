@@ -247,10 +247,11 @@ def _write(
     with writer_for(form, archive) as writer:
         for table in tables:
             source, count = Source(connection, table, wanted, keyset=keyset), 0
-            writer.begin(header(table))
+            writer.begin(header(table), source.columns)
             for block in source.lines():
-                writer.write(block)
-                count += len(block)
+                refused = writer.write(block)
+                left_out += [LeftOut(table.name, str(key_of(data)), problem) for data, problem in refused]
+                count += len(block) - len(refused)
                 if told is not None:
                     size += sum(map(len, block))
                     told(done + count, size)

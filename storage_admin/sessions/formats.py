@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 OWN = "storage_admin"  # the key of what is said about a row, and the first key of a header
 NULL_FORM = "null"
 TEXT_FORM = "text"
+CELLS = {"*": "cell"}  # a row of CSV or Parquet: each value is a text, whatever its column holds
 BASE64 = "base64"
 FORMAT = 1
 
@@ -54,6 +55,15 @@ class Trailer(msgspec.Struct, frozen=True, kw_only=True):
 
     storage_admin: int = FORMAT
     sessions: int
+
+
+class Line(NamedTuple):
+    """A session in a file. ``parts`` are its columns, undecoded, None where it cannot be read: ``problem`` says why."""
+
+    number: int
+    data: bytes
+    parts: dict[str, msgspec.Raw] | None
+    problem: str = ""
 
 
 def line(value: Header | Trailer) -> bytes:

@@ -18,7 +18,7 @@ from storage_admin.schema import TableName  # noqa: TC001
 from storage_admin.sessions.ahead import ahead
 from storage_admin.sessions.archive import Archive, read_manifest, verify
 from storage_admin.sessions.copy_in import CopyIn
-from storage_admin.sessions.formats import Trailer, line
+from storage_admin.sessions.formats import Header, Line, Trailer, line
 from storage_admin.sessions.loading import load
 from storage_admin.sessions.parsing import Parser, Unfit
 from storage_admin.sessions.readers import reading
@@ -31,10 +31,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from storage_admin.admin import StorageAdmin
-    from storage_admin.sessions.formats import Header
     from storage_admin.sessions.loading import Loader, OnConflict
     from storage_admin.sessions.parsing import Row
-    from storage_admin.sessions.readers import Line, Section
+    from storage_admin.sessions.readers import Section
     from storage_admin.sessions.tables import SessionColumn, SessionTable
 
     Told = Callable[[int, int | None, int], None]

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64decode
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from storage_admin.sessions.formats import BASE64, NULL_FORM, OWN, TEXT_FORM
+from storage_admin.sessions.formats import BASE64, CELLS, NULL_FORM, OWN, TEXT_FORM
 from storage_admin.sessions.tables import SESSION_ID
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from storage_admin.sessions.readers import Line
+    from storage_admin.sessions.formats import Line
     from storage_admin.sessions.tables import SessionColumn
 
+BOOLEANS = {"true": True, "false": False, "t": True, "f": False}
+NUMERIC = ("int", "numeric", "decimal", "real", "double", "float")  # parts of the names of types
+WHOLE = re.compile(r"-?[0-9]{1,20}")
+NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 NULL = msgspec.Raw(b"null")
 
 
@@ -46,14 +51,14 @@ class Number(str):
 class Parser:
     """Parses for the ``columns`` of a table.
 
-    Other columns of a line must be NULL, or among the ``ignored``, or it is of no matter (``any_other``).
+    If it is not ``strict``, a line may have other columns, and lack a session id. Otherwise they must be NULL or among
+    the ``ignored``.
     """
 
-    def __init__(
-        self, columns: Sequence[SessionColumn], ignored: Collection[str] = (), *, any_other: bool = False
-    ) -> None:
-        self._any_other = any_other
+    def __init__(self, columns: Sequence[SessionColumn], ignored: Collection[str] = (), *, strict: bool = True) -> None:
+        self._strict = strict
         self._columns = [(column.name, column.is_json) for column in columns]
+        self._kinds = {column.name: column for column in columns}
         self._known = {OWN, *ignored, *(column.name for column in columns)}
         self._decode = msgspec.json.Decoder().decode
         self._forms = msgspec.json.Decoder(dict[str, str]).decode
@@ -67,26 +72,47 @@ class Parser:
         parts = line.parts
         if parts is None:
             raise Unfit(line.problem)
-        if not self._any_other and parts.keys() - self._known:
+        if self._strict and parts.keys() - self._known:
             self._refuse_unknown(parts)
         try:
             forms = self._forms(parts[OWN]) if OWN in parts else {}
         except msgspec.MsgspecError:
             raise Unfit(f"{OWN}: it is not what an export says there") from None
-        values: list[Any] = []
-        for name, is_json in self._columns:
-            raw = parts.get(name)
-            if raw is None or (raw == NULL and name not in forms):
-                values.append(None)
-            elif is_json:
-                values.append(self._json(name, raw, forms.get(name)))
-            else:
-                values.append(self._scalar(name, raw))
-        key = parts.get(SESSION_ID, NULL)
-        session_id = None if key == NULL else self._scalar(SESSION_ID, key)
-        if not isinstance(session_id, str) or isinstance(session_id, Number):
-            raise Unfit(f"it has no {SESSION_ID}" if session_id is None else f"its {SESSION_ID} is no text")
-        return Row(line.number, line.data, session_id, values)
+        if forms == CELLS:
+            values = [self._cell(name, parts.get(name, NULL)) for name in self._kinds]
+        else:
+            values = [self._value(name, is_json, parts.get(name, NULL), forms) for name, is_json in self._columns]
+        return Row(line.number, line.data, self._key(parts), values)
+
+    def _key(self, parts: dict[str, msgspec.Raw]) -> str:
+        raw = parts.get(SESSION_ID, NULL)
+        key = None if raw == NULL else self._scalar(SESSION_ID, raw)
+        if isinstance(key, str) and not isinstance(key, Number):
+            return key
+        if self._strict:
+            raise Unfit(f"it has no {SESSION_ID}" if key is None else f"its {SESSION_ID} is no text")
+        return ""
+
+    def _value(self, name: str, is_json: bool, raw: msgspec.Raw, forms: dict[str, str]) -> Any:
+        if raw == NULL and name not in forms:
+            return None
+        return self._json(name, raw, forms.get(name)) if is_json else self._scalar(name, raw)
+
+    def _cell(self, name: str, raw: msgspec.Raw) -> Any:
+        """A value where each is a text, and the column says what it is."""
+        column, value = self._kinds[name], None if raw == NULL else self._scalar(name, raw)
+        if value is None or isinstance(value, bytes):
+            return Blob(value) if column.is_json and value is not None else value
+        if column.is_json:
+            return str(value).encode()
+        if isinstance(value, Number) or not isinstance(value, str):
+            return value
+        live = column.live.lower()
+        if live.startswith("bool") and value in BOOLEANS:
+            return BOOLEANS[value]
+        if any(sign in live for sign in NUMERIC) and NUMBER.fullmatch(value):
+            return int(value) if WHOLE.fullmatch(value) else Number(value)
+        return value
 
     def _refuse_unknown(self, parts: dict[str, msgspec.Raw]) -> None:
         for name in parts.keys() - self._known:

@@ -7,31 +7,22 @@ import io
 import sys
 import zlib
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from storage_admin.errors import BadExport
-from storage_admin.sessions.formats import Header, Trailer, form_of, header_of, split
+from storage_admin.sessions.formats import Header, Line, Trailer, form_of, header_of, split
+from storage_admin.sessions.tabular import csv_lines, parquet_lines
 from storage_admin.sessions.writers import zstd
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
     from typing import BinaryIO
-
-    import msgspec
 
     from storage_admin.sessions.archive import Manifest
 
 BUFFER = 1 << 20
-
-
-class Line(NamedTuple):
-    """A session in a file. ``parts`` are its columns, undecoded, None where it cannot be read: ``problem`` says why."""
-
-    number: int
-    data: bytes
-    parts: dict[str, msgspec.Raw] | None
-    problem: str = ""
+Item = TypeVar("Item")
 
 
 class Section(NamedTuple):
@@ -74,8 +65,16 @@ def _opened(path: Path | None, compression: str) -> Iterator[BinaryIO]:
             yield file
 
 
-def _lines(_form: str, file: BinaryIO, _manifest: Manifest | None, where: str) -> Iterator[Line | Header | Trailer]:
-    for number, data in enumerate(_raw_lines(file, where), 1):
+def _lines(form: str, file: BinaryIO, manifest: Manifest | None, where: str) -> Iterator[Line | Header | Trailer]:
+    if form == ".csv":
+        return _read_well(csv_lines(file, manifest, where), where)
+    if form == ".parquet":
+        return parquet_lines(file, where)
+    return _json_lines(file, where)
+
+
+def _json_lines(file: BinaryIO, where: str) -> Iterator[Line | Header | Trailer]:
+    for number, data in enumerate(_read_well(file, where), 1):
         if not data.strip():
             continue
         try:
@@ -88,9 +87,10 @@ def _lines(_form: str, file: BinaryIO, _manifest: Manifest | None, where: str) -
         yield header_of(parts, where) or Line(number, data, parts)
 
 
-def _raw_lines(file: BinaryIO, where: str) -> Iterator[bytes]:
+def _read_well(items: Iterable[Item], where: str) -> Iterator[Item]:
+    """The same items; what a decompressor says becomes an error of ours."""
     try:
-        yield from file
+        yield from items
     except (EOFError, OSError, zlib.error) as error:
         raise BadExport(file=where, problem=f"it is damaged, or ends too early ({_first_line(error)})") from None
     except Exception as error:
@@ -128,6 +128,8 @@ def sections(items: Iterator[Line | Header | Trailer], where: str) -> Iterator[S
             item = next(items, None)
         pending.append(item)
 
+    if pending[-1] is None:
+        raise BadExport(file=where, problem="there is nothing in it")
     while (item := pending[-1]) is not None:
         if isinstance(item, Header):
             pending[-1] = next(items, None)

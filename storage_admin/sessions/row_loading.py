@@ -12,10 +12,9 @@ from sqlalchemy import exc
 
 from storage_admin.database import send
 from storage_admin.sessions.exporting import as_bytes
-from storage_admin.sessions.formats import LineMaker, is_json, split
+from storage_admin.sessions.formats import Line, LineMaker, is_json, split
 from storage_admin.sessions.loading import TAKEN, Counts, roll_back
 from storage_admin.sessions.parsing import Blob, Number, Parser, Unfit
-from storage_admin.sessions.readers import Line
 from storage_admin.sessions.tables import SESSION_ID
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ class RowLoader:
         others = {name: value for name, value in named.items() if name != SESSION_ID}
         self._update = self._compiled(sa.update(table.sql).values(others).where(this)) if others else ""
         self._make = LineMaker({column.name: column.is_json for column in columns})
-        self._parse = Parser(columns, any_other=True)
+        self._parse = Parser(columns, strict=False)
 
     def prepare(self, values: Sequence[Any]) -> Any:
         """As `Loader`, and so all else."""

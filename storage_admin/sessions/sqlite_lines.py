@@ -121,12 +121,12 @@ class SQLiteLines:
             for place in plan.texts:
                 if UNSAFE(row[place]):
                     return None
-            line = plan.template % row
+            line = plan.template % (*row[:-1], self._told(nulls) if nulls else b"")
             if not (line.isascii() or line.decode()) or line.find(b"\n") != len(line) - 1 or b"\r" in line:
                 return None
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             return None
-        return line[:-2] + self._told(nulls) if nulls else line
+        return line
 
     def _plan(self, types: tuple[type, ...]) -> _Plan | None:
         parts = []
@@ -137,11 +137,11 @@ class SQLiteLines:
             parts.append(key.replace(b"%", b"%%") + b":" + value)
         texts = [place for place, kind in enumerate(types) if kind is bytearray]
         json = tuple(place for place in texts if self._columns[place].is_json)
-        template = b"{" + b",".join(parts) + b"}%.0a\n"  # the last value is the number of the row
+        template = b"{" + b",".join(parts) + b"%b}\n"
         return _Plan(template, json, tuple(place for place in texts if place not in json))
 
     def _told(self, nulls: Sequence[int]) -> bytes:
-        return b',"%b":{%b}}\n' % (OWN.encode(), b",".join(self._keys[place] + NULL for place in nulls))
+        return b',"%b":{%b}' % (OWN.encode(), b",".join(self._keys[place] + NULL for place in nulls))
 
     def _looked_at(self, numbers: Sequence[int] | dict[int, int]) -> Iterator[tuple[int, bytes]]:
         rowid: sa.ColumnElement[Any] = sa.column(ROWID)

@@ -9,11 +9,13 @@ from typing_extensions import Self
 
 from storage_admin.errors import ExtraMissing
 from storage_admin.sessions.formats import Header, Trailer, line
+from storage_admin.sessions.tabular import CSVWriter, ParquetWriter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from storage_admin.sessions.archive import Archive, Compressor
+    from storage_admin.sessions.tables import SessionColumn
 
 GZIP = 16 + zlib.MAX_WBITS
 
@@ -25,11 +27,11 @@ class Writer(Protocol):
 
     def __exit__(self, *_: object) -> None: ...
 
-    def begin(self, header: Header) -> None:
+    def begin(self, header: Header, columns: Sequence[SessionColumn]) -> None:
         """The sessions of this table come next."""
 
-    def write(self, lines: Sequence[bytes]) -> None:
-        """Some of them."""
+    def write(self, lines: Sequence[bytes]) -> list[tuple[bytes, str]]:
+        """Some of them. Gives back the lines that the format cannot hold, and why."""
 
     def end(self, sessions: int) -> None:
         """That was all of them."""
@@ -47,26 +49,29 @@ class JsonLines:
     def __exit__(self, *_: object) -> None:
         """There is nothing to be closed."""
 
-    def begin(self, header: Header) -> None:
+    def begin(self, header: Header, _columns: Sequence[SessionColumn]) -> None:
         """As `Writer`, and so all else."""
         self._archive.write(line(header))
 
-    def write(self, lines: Sequence[bytes]) -> None:
+    def write(self, lines: Sequence[bytes]) -> list[tuple[bytes, str]]:
         """As they are."""
         self._archive.write(b"".join(lines))
+        return []
 
     def end(self, sessions: int) -> None:
         """With their number."""
         self._archive.write(line(Trailer(sessions=sessions)))
 
 
-def writer_for(_form: str, archive: Archive) -> Writer:
+def writer_for(form: str, archive: Archive) -> Writer:
     """The writer of a format, by the suffix of its files.
 
     Raises:
         ExtraMissing: a package is needed that is not there.
     """
-    return JsonLines(archive)
+    if form == ".csv":
+        return CSVWriter(archive)
+    return ParquetWriter(archive) if form == ".parquet" else JsonLines(archive)
 
 
 def compressor_for(compression: str) -> Compressor | None:

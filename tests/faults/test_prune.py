@@ -128,6 +128,8 @@ def test_beside_its_writers_nothing_that_is_used_goes_and_what_goes_is_in_the_ar
     old = {f"s{number}" for number in range(0, rows, 2)}
     assert gone.keys() == old - found.revived
     assert found.longest <= 50 + scale.slack, found.longest
+    assert sessions.load(archive).sessions == len(gone)
+    assert [counted.sessions for counted in sessions.count()] == [rows]
     assert postgres.admin().check().status is Status.CURRENT
     print(f"{len(gone):,} removed, {len(found.revived):,} revived, longest wait {found.longest:.1f} ms")  # noqa: T201
 
