@@ -285,6 +285,12 @@ class ColumnsMissing(StorageAdminError):
     """
 
 
+class NotDeleted(StorageAdminError):
+    """{table} let go {gone} of {sessions} sessions that are locked and were to be deleted; all of them were left. A
+    trigger, a rule or a policy may keep them.
+    """
+
+
 class CopyDiffers(StorageAdminError):
     """{target} does not hold all that {source} does: {tables}"""
 

@@ -86,8 +86,10 @@ class GrowingArchive:
 
     def take_back(self, lines: Iterable[bytes]) -> None:
         """Drop lines from the end of the file: the rows are still in their table."""
-        dropped = list(lines)
-        kept = [data for data in self._last if data not in set(dropped)]
+        dropped = set(lines)
+        if not dropped:
+            return
+        kept = [data for data in self._last if data not in dropped]
         at = self._file.seek(0, os.SEEK_END) - sum(map(len, self._last))
         self._file.truncate(at)
         self._sessions -= len(self._last) - len(kept)

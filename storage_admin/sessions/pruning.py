@@ -1,8 +1,9 @@
-"""Removing old sessions beside their writers: in small transactions, each row locked, archived, and only then deleted.
+"""Removing old sessions beside their writers: archived first, then deleted in small transactions if still as archived.
 
-What is old is asked three times: of all rows, to find them; of each row once it is locked, so that a session that was
-used meanwhile stays; and by the DELETE itself. A row that somebody else holds is passed over and tried again, so nobody
-waits for us but for the few milliseconds of one batch, whose size follows from how long the last one took.
+What is old is asked of all rows, to find them; of each row once it is locked, when its line is compared with the one
+in the archive too, so that a session that was used meanwhile stays; and by the DELETE itself. A row that somebody else
+holds is passed over and tried again, so nobody waits for us but for the few milliseconds of one batch, whose size
+follows from how long the last one held its rows. The disk that takes the archive is waited for with nothing locked.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from storage_admin.database import renew, transaction
-from storage_admin.errors import ConnectionLost, LockNotObtained, UsageError
+from storage_admin.errors import ConnectionLost, LockNotObtained, NotDeleted, UsageError
 from storage_admin.locking import Patience, attempts, is_lock_timeout
 from storage_admin.messages import displayed_url, driver_message
 from storage_admin.schema import TableName  # noqa: TC001
@@ -40,9 +41,11 @@ if TYPE_CHECKING:
 
 PAGE = 2_000  # ids that are looked for at a time, with nothing locked
 SMALLEST, FIRST, LARGEST = 5, 50, 1_000  # rows of a batch
-AIM = 0.02  # seconds, for which a batch may hold its rows
+AIM = 0.01  # seconds, for which a batch may hold its rows
 PASSES = 3  # over a table, as long as rows are left that somebody held
 
+# What is another text after each change of a row: where that is known, a line need not be made again to be compared.
+VERSIONS = {"postgresql": "concat(xmin, ' ', ctid)"}
 OPENING: dict[str, tuple[str, ...]] = {
     "postgresql": ("BEGIN", "SELECT set_config('lock_timeout', '{lock_timeout}', true)"),
     "sqlite": ("BEGIN IMMEDIATE",),
@@ -86,7 +89,7 @@ class Old(msgspec.Struct, frozen=True):
 
     def condition(self, table: SessionTable) -> sa.ColumnElement[bool]:
         """What is true of an old row by itself: all but the newest of a user."""
-        return msgspec.structs.replace(self.wanted, before=self._moment).condition(table)
+        return self.aged.condition(table)
 
     def all(self, table: SessionTable) -> sa.ColumnElement[bool]:
         """What is true of a row that would be removed now."""
@@ -100,8 +103,10 @@ class Old(msgspec.Struct, frozen=True):
         return sa.and_(self.condition(table), columns[SESSION_ID].in_(beyond))
 
     @property
-    def _moment(self) -> int:
-        return self.before if self.wanted.before is None else min(self.before, self.wanted.before)
+    def aged(self) -> Filter:
+        """The filter with the age in it."""
+        before = self.before if self.wanted.before is None else min(self.before, self.wanted.before)
+        return msgspec.structs.replace(self.wanted, before=before)
 
 
 def candidates(connection: Connection, table: SessionTable, old: Old) -> Candidates:
@@ -183,9 +188,7 @@ class Pruner:
         while done < len(ids) and self.left_to_do != 0:
             rows = self._rows if self.left_to_do is None else min(self._rows, self.left_to_do)
             batch = ids[done : done + rows]
-            began = time.perf_counter()
             self._patiently(table, batch)
-            self._adapt(time.perf_counter() - began, len(batch))
             done += len(batch)
             if self.told is not None:
                 self.told(self.removed, self.total, self.bytes)
@@ -219,40 +222,77 @@ class Pruner:
         raise LockNotObtained(table=str(table.name), waited=waited, done=done)
 
     def _remove(self, table: SessionTable, ids: Sequence[Any]) -> None:
-        """One transaction: lock what is still old and free, archive it, delete it."""
-        key, dialect = table.sql.c[SESSION_ID], table.dialect
+        """Archive what is still old, then, in one transaction: lock what is free and as it was archived; delete it."""
+        before = self._versions(table, ids)
+        archived = self._archived(table, ids)
+        if self.archive is not None and not (ids := list(archived)):
+            return
+        began = time.perf_counter()
+        with transaction(self.connection, self._opening(table.dialect.name)):
+            locked = self._versions(table, ids, lock=True)
+            gone = list(locked) if self.archive is None else self._unchanged(table, locked, before, archived)
+            for some in self._at_once(gone, table.dialect.name):
+                self._delete(table, some)
+        self._adapt(time.perf_counter() - began, len(ids))
+        self.removed += len(gone)
+        if self.left_to_do is not None:
+            self.left_to_do -= len(gone)
+        if self.archive is not None:
+            deleted = set(gone)
+            self.archive.take_back([data for key, data in archived.items() if key not in deleted])
+
+    def _opening(self, dialect: str) -> list[str]:
         milliseconds = int(self.patience.lock_timeout_ms)
         facts = {"lock_timeout": milliseconds, "seconds": max(1, -(-milliseconds // 1000))}
-        opening = [statement.format_map(facts) for statement in OPENING[dialect.name]]
-        with transaction(self.connection, opening):
-            meant = sa.and_(one_of(key, ids, dialect), self.old.condition(table))
-            locked = list(self.connection.scalars(sa.select(key).where(meant).with_for_update(skip_locked=True)))
-            archived = self._archived(table, locked)
-            if not archived:
-                return
-            gone = sum(self._deleted(table, some) for some in self._at_once(archived, dialect.name))
-        self.removed += gone
-        if self.left_to_do is not None:
-            self.left_to_do -= gone
+        return [statement.format_map(facts) for statement in OPENING[dialect]]
+
+    def _versions(self, table: SessionTable, ids: Sequence[Any], *, lock: bool = False) -> dict[Any, str | None]:
+        """Those of these ids that are still old, with the version of the row where the database has one. To ``lock``
+        them: those that nobody else holds.
+        """
+        key = table.sql.c[SESSION_ID]
+        meant = sa.and_(one_of(key, ids, table.dialect), self.old.condition(table))
+        query = sa.select(key, sa.literal_column(VERSIONS.get(table.dialect.name, "NULL"))).where(meant)
+        rows = self.connection.execute(query.with_for_update(skip_locked=True) if lock else query)
+        return {row[0]: row[1] for row in rows}
+
+    def _unchanged(
+        self,
+        table: SessionTable,
+        locked: dict[Any, str | None],
+        before: dict[Any, str | None],
+        archived: dict[Any, bytes],
+    ) -> list[Any]:
+        """The ids of those that are ours until the end, and in the archive as they are now."""
+        if table.dialect.name in VERSIONS:
+            return [key for key, version in locked.items() if before.get(key) == version]
+        now = self._lines(table, Filter(ids=tuple(locked)), locked=True) if locked else {}
+        return [key for key, data in now.items() if archived[key] == data]
 
     def _at_once(self, ids: Sequence[Any], dialect: str) -> Iterator[Sequence[Any]]:
         # MySQL may read a small table whole for a list of ids, and wait for a row that is not in it.
-        rows = 1 if dialect == "mysql" else len(ids)
+        rows = 1 if dialect == "mysql" else max(len(ids), 1)
         return (ids[first : first + rows] for first in range(0, len(ids), rows))
 
-    def _deleted(self, table: SessionTable, ids: Sequence[Any]) -> int:
+    def _delete(self, table: SessionTable, ids: Sequence[Any]) -> None:
         this = one_of(table.sql.c[SESSION_ID], ids, table.dialect)
-        return self.connection.execute(sa.delete(table.sql).where(this, self.old.condition(table))).rowcount
+        gone = self.connection.execute(sa.delete(table.sql).where(this, self.old.condition(table))).rowcount
+        if gone != len(ids):
+            raise NotDeleted(table=str(table.name), sessions=len(ids), gone=gone)
 
-    def _archived(self, table: SessionTable, locked: Sequence[Any]) -> Sequence[Any]:
-        """The ids of those that are on the disk now. What has no form in a file stays in its table."""
-        if self.archive is None or not locked:
-            return locked
-        source = Source(self.connection, table, Filter(ids=tuple(locked)), keyset=False)
-        lines = [data for block in source.lines() for data in block]
-        self.archive.append(header(table), lines)
-        self.bytes += sum(map(len, lines))
-        return [key_of(data) for data in lines]
+    def _archived(self, table: SessionTable, ids: Sequence[Any]) -> dict[Any, bytes]:
+        """The lines of those that are still old, by id, on the disk now; nothing is locked while it takes its time."""
+        if self.archive is None:
+            return {}
+        lines = self._lines(table, msgspec.structs.replace(self.old.aged, ids=tuple(ids)), locked=False)
+        self.archive.append(header(table), list(lines.values()))
+        self.bytes += sum(map(len, lines.values()))
+        return lines
+
+    def _lines(self, table: SessionTable, wanted: Filter, *, locked: bool) -> dict[Any, bytes]:
+        """Lines by id. A session that has no form in a file has none, and stays in its table."""
+        source = Source(self.connection, table, wanted, keyset=not locked)  # without a transaction, or in ours
+        return {key_of(data): data for block in source.lines() for data in block}
 
     def _settle(self, table: SessionTable) -> None:
         """Take out of the archive what its last transaction did not delete in the end, because it was cut off."""
@@ -260,9 +300,8 @@ class Pruner:
         if self.archive is None or not last:
             return
         ids = tuple(key_of(data) for data in last)
-        source = Source(self.connection, table, Filter(ids=ids), keyset=False)
-        still = {data for block in source.lines() for data in block}
-        self.archive.take_back(data for data in last if data in still)
+        still = set(self._lines(table, Filter(ids=ids), locked=False).values())
+        self.archive.take_back([data for data in last if data in still])
 
 
 class PruneReport(msgspec.Struct, frozen=True):

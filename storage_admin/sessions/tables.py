@@ -114,13 +114,14 @@ def same_text(column: sa.ColumnElement[Any], value: str, dialect: Dialect) -> sa
 
 def one_of(column: sa.ColumnElement[Any], values: Iterable[str], dialect: Dialect) -> sa.ColumnElement[bool]:
     """Whether a column is one of these texts, compared as `same_text` does it."""
-    texts: list[sa.ColumnElement[Any]] = [sa.literal(value, sa.Text) for value in values]
-    found = column.in_(texts)
+    listed = list(values)
+    found = column.in_(sa.bindparam(None, listed, expanding=True, type_=sa.Text))
     if dialect.name != "mysql":
         return found
     from sqlalchemy.dialects import mysql
 
-    there, *here = (sa.cast(sa.cast(text, mysql.VARCHAR(charset="utf8mb4")), mysql.BINARY) for text in (column, *texts))
+    texts = (column, *(sa.literal(value, sa.Text) for value in listed))
+    there, *here = (sa.cast(sa.cast(text, mysql.VARCHAR(charset="utf8mb4")), mysql.BINARY) for text in texts)
     return sa.and_(found, there.in_(here))
 
 
