@@ -173,6 +173,8 @@ class Import:
                 self._load(section.lines, Parser(columns, ignored), loader, report)
             except exc.DBAPIError as error:
                 raise query_error(connection.engine.url, error, str(table.name)) from error
+            finally:
+                loader.close()
 
     # --- where to ------------------------------------------------------------------------------------------
 
@@ -201,14 +203,19 @@ class Import:
         return TableRef(header.table.name, schema, header.kinds)
 
     def _create(self, ref: TableRef, header: Header | None) -> None:
-        if header is not None and header.version is not None and {*header.columns} - self._head_columns(ref):
-            # Columns that later versions have no longer are kept where a table has them already.
-            self.admin.upgrade([ref], to=header.version)
+        # By way of the versions whose columns the file has and the head has no longer: an upgrade keeps them.
+        for version in self._versions_of(ref.kinds, header.columns if header is not None else ()):
+            self.admin.upgrade([ref], to=version)
         self.admin.upgrade([ref])
 
-    def _head_columns(self, ref: TableRef) -> set[str]:
-        definitions = [self.admin.catalog.definitions(kind)[-1][1] for kind in ref.kinds]
-        return {name for definition in definitions for name in definition.column_names}
+    def _versions_of(self, kinds: Collection[str], columns: Collection[str]) -> list[int]:
+        found = set()
+        for kind in kinds:
+            definitions = self.admin.catalog.definitions(kind)
+            for name in {*columns} - definitions[-1][1].column_names:
+                versions = [number for number, definition in definitions if name in definition.column_names]
+                found.update(versions[-1:])
+        return sorted(found)
 
     def _columns(self, table: SessionTable, header: Header | None) -> tuple[SessionColumn, ...]:
         """The columns that are filled.
