@@ -11,12 +11,12 @@ from sqlalchemy import exc
 from typing_extensions import Self
 
 from storage_admin.database import dialect_of
-from storage_admin.errors import BadExport, CannotImport, ColumnsMissing, SomeLeftOut
+from storage_admin.errors import BadExport, CannotImport, ColumnsMissing
 from storage_admin.messages import query_error
 from storage_admin.naming import TableRef
 from storage_admin.schema import TableName  # noqa: TC001
 from storage_admin.sessions.ahead import ahead
-from storage_admin.sessions.archive import Archive, read_manifest, verify
+from storage_admin.sessions.archive import Archive, read_manifest, some_left_out, verify
 from storage_admin.sessions.copy_in import CopyIn
 from storage_admin.sessions.formats import Header, Line, Trailer, line
 from storage_admin.sessions.loading import load
@@ -158,7 +158,7 @@ class Import:
                 self.loaded.rejects = self.rejects.finish()
         if count := sum(table.rejected for table in self.loaded.tables):
             summary = f"{count:,} rows did not go in; they are in {self.loaded.rejects}:"
-            raise SomeLeftOut(summary, self.loaded.rejected, self.loaded, total=count)
+            raise some_left_out(summary, self.loaded.rejected, count, self.loaded)
         return self.loaded
 
     def _section(self, section: Section) -> None:
