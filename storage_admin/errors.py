@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-SHOWN = 20  # of many rows that are named
-
-
 class StorageAdminError(Exception):
     """storage-admin could not do what was asked."""
 
@@ -298,15 +295,10 @@ class CopyDiffers(StorageAdminError):
 
 
 class SomeLeftOut(StorageAdminError):
-    """{summary}"""
+    """{summary}{listed}"""
 
     exit_code = 6
     result: Any
-
-    def __init__(self, summary: str, left_out: Sequence[object], result: Any, total: int) -> None:
-        listed = "".join(f"\n  {one}" for one in left_out[:SHOWN])
-        more = f"\n  and {total - SHOWN:,} more" if total > SHOWN else ""
-        super().__init__(summary=f"{summary}{listed}{more}", result=result)
 
 
 # --- one table could not be upgraded -----------------------------------------------------------------------

@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 import msgspec
 from typing_extensions import Self
 
-from storage_admin.errors import BadExport, FileExists, FileInUse, NotWrittenToFile
+from storage_admin.errors import BadExport, FileExists, FileInUse, NotWrittenToFile, SomeLeftOut
 from storage_admin.schema import TableName  # noqa: TC001 - msgspec reads the annotations
 from storage_admin.sessions.formats import Header  # noqa: TC001
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 CHUNK = 1 << 20
 AHEAD = 4  # chunks
+NAMED = 20  # of many rows
 
 
 class TableCount(msgspec.Struct, frozen=True):
@@ -59,6 +60,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     left_out: tuple[LeftOut, ...] = ()
 
 
+def some_left_out(summary: str, left_out: Sequence[object], total: int, result: object) -> SomeLeftOut:
+    """The error for rows that were left out, which names the first of them."""
+    listed = "".join(f"\n  {one}" for one in left_out[:NAMED])
+    more = f"\n  and {total - NAMED:,} more" if total > NAMED else ""
+    return SomeLeftOut(summary=summary, listed=listed + more, result=result)
+
+
 class Compressor(Protocol):
     """What zlib and zstd have in common."""
 
@@ -80,7 +88,7 @@ class Archive:
     Leaving the block without `commit` leaves nothing behind. Without a path it is standard output.
 
     Raises:
-        FileExists, FileInUse, NotWrittenToFile
+        FileExists, FileInUse, NotWrittenToFile, SomeLeftOut
     """
 
     def __init__(self, path: Path | None, *, force: bool = False, compressor: Compressor | None = None) -> None:

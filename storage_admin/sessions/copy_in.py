@@ -53,8 +53,11 @@ class CopyIn:
         self._staged = [kind if _travels_as_it_is(c) else "text" for kind, c in zip(types, columns, strict=True)]
         self._head = struct.pack(">h", len(columns))
 
+    def close(self) -> None:
+        """As `Loader`, and so all else. What is set is set in transactions."""
+
     def prepare(self, values: Sequence[Any]) -> bytes:
-        """As `Loader`, and so all else: the row in binary."""
+        """The row in binary."""
         parts = [self._head]
         for place, (value, pack) in enumerate(zip(values, self._packers, strict=True)):
             try:

@@ -13,8 +13,8 @@ import msgspec
 import sqlalchemy as sa
 
 from storage_admin.database import send
-from storage_admin.errors import QueryFailed, SomeLeftOut, UsageError
-from storage_admin.sessions.archive import Archive, LeftOut, Manifest, TableCount
+from storage_admin.errors import QueryFailed, UsageError
+from storage_admin.sessions.archive import Archive, LeftOut, Manifest, TableCount, some_left_out
 from storage_admin.sessions.copy_out import copy_out, line_query, said_in_words
 from storage_admin.sessions.formats import BASE64, OWN, Header, LineMaker, StoredText, form_of, split
 from storage_admin.sessions.sqlite_lines import SQLiteLines, has_rowid
@@ -227,7 +227,7 @@ def export(
         archive.commit(_manifest(done, wanted, as_of_one_moment))
     if left_out:
         summary = f"{len(left_out)} sessions could not be written, and are not in the file:"
-        raise SomeLeftOut(summary, left_out, done, total=len(left_out))
+        raise some_left_out(summary, left_out, len(left_out), done)
     return done
 
 

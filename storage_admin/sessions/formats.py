@@ -116,6 +116,7 @@ def _json(name: str, value: Any, forms: dict[str, str]) -> bytes:
         return b"null"
     if type(value) is bytes:
         forms[name] = TEXT_FORM
+    if isinstance(value, float) or type(value) is bytes:
         return _scalar(value)
     data = value if isinstance(value, StoredText) else str(value).encode()
     if data == b"null":

@@ -11,12 +11,12 @@ from sqlalchemy import exc
 from typing_extensions import Self
 
 from storage_admin.database import dialect_of
-from storage_admin.errors import BadExport, CannotImport, ColumnsMissing, SomeLeftOut
+from storage_admin.errors import BadExport, CannotImport, ColumnsMissing
 from storage_admin.messages import query_error
 from storage_admin.naming import TableRef
 from storage_admin.schema import TableName  # noqa: TC001
 from storage_admin.sessions.ahead import ahead
-from storage_admin.sessions.archive import Archive, read_manifest, verify
+from storage_admin.sessions.archive import Archive, read_manifest, some_left_out, verify
 from storage_admin.sessions.copy_in import CopyIn
 from storage_admin.sessions.formats import Header, Line, Trailer, line
 from storage_admin.sessions.loading import load
@@ -171,7 +171,7 @@ class Import:
                 self.loaded.rejects = self.rejects.finish()
         if count := sum(table.rejected for table in self.loaded.tables):
             summary = f"{count:,} rows did not go in; they are in {self.loaded.rejects}:"
-            raise SomeLeftOut(summary, self.loaded.rejected, self.loaded, total=count)
+            raise some_left_out(summary, self.loaded.rejected, count, self.loaded)
         return self.loaded
 
     def _section(self, section: Section) -> None:
@@ -186,6 +186,8 @@ class Import:
                 self._load(section.lines, Parser(columns, ignored), loader, report)
             except exc.DBAPIError as error:
                 raise query_error(connection.engine.url, error, str(table.name)) from error
+            finally:
+                loader.close()
 
     # --- where to ------------------------------------------------------------------------------------------
 
@@ -214,14 +216,19 @@ class Import:
         return TableRef(header.table.name, schema, header.kinds)
 
     def _create(self, ref: TableRef, header: Header | None) -> None:
-        if header is not None and header.version is not None and {*header.columns} - self._head_columns(ref):
-            # Columns that later versions have no longer are kept where a table has them already.
-            self.admin.upgrade([ref], to=header.version)
+        # By way of the versions whose columns the file has and the head has no longer: an upgrade keeps them.
+        for version in self._versions_of(ref.kinds, header.columns if header is not None else ()):
+            self.admin.upgrade([ref], to=version)
         self.admin.upgrade([ref])
 
-    def _head_columns(self, ref: TableRef) -> set[str]:
-        definitions = [self.admin.catalog.definitions(kind)[-1][1] for kind in ref.kinds]
-        return {name for definition in definitions for name in definition.column_names}
+    def _versions_of(self, kinds: Collection[str], columns: Collection[str]) -> list[int]:
+        found = set()
+        for kind in kinds:
+            definitions = self.admin.catalog.definitions(kind)
+            for name in {*columns} - definitions[-1][1].column_names:
+                versions = [number for number, definition in definitions if name in definition.column_names]
+                found.update(versions[-1:])
+        return sorted(found)
 
     def _columns(self, table: SessionTable, header: Header | None) -> tuple[SessionColumn, ...]:
         """The columns that are filled.

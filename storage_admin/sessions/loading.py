@@ -54,6 +54,9 @@ class Counts(msgspec.Struct):
 class Loader(Protocol):
     """Writes into one table of one database."""
 
+    def close(self) -> None:
+        """Leave the session of the connection as it was."""
+
     def prepare(self, values: Sequence[Any]) -> Any:
         """The values of a row as they are to be sent: what `load` finds as ``prepared``.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
@@ -58,8 +59,11 @@ class RowLoader:
         self._make = LineMaker({column.name: column.is_json for column in columns})
         self._parse = Parser(columns, strict=False)
 
-    def prepare(self, values: Sequence[Any]) -> Any:
+    def close(self) -> None:
         """As `Loader`, and so all else."""
+
+    def prepare(self, values: Sequence[Any]) -> Any:
+        """As a tuple, in the order of the columns."""
         made = []
         for place, value in enumerate(values):
             try:
@@ -239,9 +243,15 @@ class IntoMySQL(RowLoader):
         dialect: Any = connection.dialect
         self._rounds = not dialect.is_mariadb
         self._integers = [column.name for column in self.columns if column.live.lower().startswith(WHOLE)]
-        [self._packet] = connection.execute(sa.text("SELECT @@max_allowed_packet")).one()
+        facts = "SELECT @@max_allowed_packet, @@SESSION.sql_mode"
+        self._packet, self._mode = connection.execute(sa.text(facts)).one()
         # Without it a server may cut a text that is too long, in silence.
         send(connection, "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')")
+
+    def close(self) -> None:
+        """As `Loader`, and so all else."""
+        with suppress(exc.DBAPIError):  # a connection that is gone has no session
+            self.connection.execute(sa.text("SET SESSION sql_mode = :mode"), {"mode": self._mode})
 
     def prepare(self, values: Sequence[Any]) -> Any:
         """As `RowLoader`."""

@@ -17,7 +17,7 @@ from typing_extensions import Self
 from storage_admin.errors import BadExport, ExtraMissing
 from storage_admin.schema import ColumnType
 from storage_admin.sessions.formats import BASE64, CELLS, OWN, Header, Line, Trailer, split
-from storage_admin.sessions.parsing import Blob, Parser
+from storage_admin.sessions.parsing import Blob, Parser, Unfit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -60,9 +60,17 @@ class CSVWriter:
 
     def write(self, lines: Sequence[bytes]) -> list[tuple[bytes, str]]:
         """Cell by cell."""
-        rows = (self._parse(Line(0, data, split(data))).values for data in lines)
-        self._put([[_cell(*pair) for pair in zip(values, self._are_json, strict=True)] for values in rows])
-        return []
+        rows: list[list[str]] = []
+        refused: list[tuple[bytes, str]] = []
+        for data in lines:
+            try:
+                values = self._parse(Line(0, data, split(data))).values
+            except Unfit as error:
+                refused.append((data, str(error)))
+            else:
+                rows.append([_cell(*pair) for pair in zip(values, self._are_json, strict=True)])
+        self._put(rows)
+        return refused
 
     def end(self, sessions: int) -> None:
         """CSV has no place for it; the manifest has."""
@@ -116,12 +124,12 @@ class ParquetWriter:
 
     def write(self, lines: Sequence[bytes]) -> list[tuple[bytes, str]]:
         """As rows of a group; those that have a value of a type that its column has not are given back."""
-        refused = []
+        refused: list[tuple[bytes, str]] = []
         for data in lines:
-            values = self._parse(Line(0, data, split(data))).values
             try:
+                values = self._parse(Line(0, data, split(data))).values
                 self._rows.append([_of_type(*pair) for pair in zip(values, self._columns, strict=True)])
-            except ValueError as error:
+            except Unfit as error:
                 refused.append((data, str(error)))
         self._size += sum(map(len, lines))
         if self._size >= GROUP:
@@ -144,11 +152,11 @@ class ParquetWriter:
 def _of_type(value: Any, column: SessionColumn) -> Any:
     if column.type in WHOLE:
         if value is not None and (type(value) is not int or value not in INTEGERS):
-            raise ValueError(f"{column.name}: it is no integer of 64 bits, and Parquet has one type for a column")
+            raise Unfit(f"{column.name}: it is no integer of 64 bits, and Parquet has one type for a column")
         return value
     if isinstance(value, bytes):
         if isinstance(value, Blob) or not column.is_json:
-            raise ValueError(f"{column.name}: it is bytes, and Parquet has one type for a column")
+            raise Unfit(f"{column.name}: it is bytes, and Parquet has one type for a column")
         return value.decode()
     if value is None:
         return None
