@@ -217,12 +217,6 @@ class Sessions:
             loaded = copy.copy(connection, fitting, wanted) if fitting and not verify_only else None
             return Copied(loaded, copy.verify(connection, fitting, wanted))
 
-    def _estimate(self, wanted: Filter, tables: Sequence[str] | None) -> int | None:
-        if not wanted.empty:
-            return None
-        rows = [plan.live.rows for plan in self.admin.inspect(tables).plans if plan.live is not None]
-        return None if None in rows else sum(filter(None, rows))
-
     def prunable(self, old: Old, tables: Iterable[str] | None = None) -> tuple[Candidates, ...]:
         """What `prune` would remove of each table that has something old. It reads whole tables."""
         from storage_admin.sessions.pruning import candidates
@@ -275,6 +269,14 @@ class Sessions:
                 for table in found
                 if wanted.fits(table)
             )
+
+    # --- inside --------------------------------------------------------------------------------------------
+
+    def _estimate(self, wanted: Filter, tables: Sequence[str] | None) -> int | None:
+        if not wanted.empty:
+            return None
+        rows = [plan.live.rows for plan in self.admin.inspect(tables).plans if plan.live is not None]
+        return None if None in rows else sum(filter(None, rows))
 
     @contextmanager
     def _opened(

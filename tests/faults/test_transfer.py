@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from storage_admin.errors import StorageAdminError
 from storage_admin.sessions import Sessions
 from tests.faults.clients import PATIENCE, ROOT, command
 from tests.faults.disk import small_disk
@@ -204,3 +205,32 @@ def test_two_exports_to_one_file_do_not_mix(sqlite: Database, tmp_path: Path) ->
         ended = command("sessions", "export", "--to", str(tmp_path / "out.jsonl"), "--db-url", sqlite.url)
     assert ended.code == 1
     assert "Somebody else is writing" in ended.err
+
+
+def test_a_copy_that_is_killed_or_cut_is_finished_by_the_next_one(
+    sqlite: Database, postgres: Database, proxy: Proxy, tmp_path: Path, scale: Scale
+) -> None:
+    many(sqlite)
+    target = ["--to", postgres.url, "--rejects", str(tmp_path / "aside.jsonl")]
+    whole = started("sessions", "copy", "--db-url", sqlite.url, *target)
+    began = time.monotonic()
+    out, err = whole.communicate(timeout=PATIENCE)
+    duration = time.monotonic() - began
+    assert whole.returncode == 0, out + err
+    expected, killed = stored(postgres, "ai.sessions"), 0
+    for number in range(scale.kills):
+        postgres.run("DROP SCHEMA ai CASCADE")
+        process = started("sessions", "copy", "--db-url", sqlite.url, *target)
+        time.sleep(duration * (number + random.random()) / scale.kills)
+        killed += process.poll() is None
+        process.kill()
+        process.communicate()
+        assert Sessions(sqlite.url).copy(postgres.url).tables[0].equal
+        assert stored(postgres, "ai.sessions") == expected
+    assert killed >= scale.kills // 2
+    postgres.run("DELETE FROM ai.sessions")
+    proxy.cut_after(b"COMMIT")
+    with pytest.raises(StorageAdminError):
+        Sessions(sqlite.url).copy(proxy.url(postgres.url))
+    assert Sessions(sqlite.url).copy(proxy.url(postgres.url)).tables[0].same == SESSIONS
+    assert stored(postgres, "ai.sessions") == expected
