@@ -43,17 +43,26 @@ COMMANDS = [
 ]
 # What is there to show content is asked for what is not there.
 SESSIONS = {
+    "copy": ["--to", "sqlite:///copy.db"],
     "delete": ["nobody", "--yes"],
     "export": ["--to", "out.jsonl", "--force"],
-    "import": ["none.jsonl"],
+    "import": ["in.jsonl"],
     "list": ["--user", "nobody"],
     "prune": ["--older-than", "1s", "--yes"],
     "rename": ["nobody", "x"],
-    "restore": ["none.jsonl"],
+    "restore": ["in.jsonl"],
     "show": ["nobody"],
     "stats": ["--user", "nobody"],
 }
 COMMANDS += [["sessions", name, *SESSIONS.get(name, [])] for name in sorted(cli.commands["sessions"].commands)]  # type: ignore[attr-defined]
+# One session that goes in, one that PostgreSQL cannot hold, and one that is no JSON.
+FILE = f"""\
+{{"storage_admin": 1, "table": {{"schema": "ai", "name": "sessions"}}, "kinds": ["agent"], "version": 10,\
+ "dialect": "sqlite", "columns": {{"session_id": "text", "memory": "json"}}}}
+{{"session_id": "in", "memory": {{"{CANARY}": 1}}}}
+{{"session_id": "out", "memory": {{"{CANARY}": "\\u0000"}}}}
+{{"session_id": "{CANARY}
+"""
 every_command = pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 
 
@@ -63,6 +72,7 @@ def silent(
 ) -> Silent:
     """Run a command as talkative as can be; neither what it says nor what it logs holds a canary."""
     monkeypatch.chdir(tmp_path)
+    Path("in.jsonl").write_text(FILE)
     caplog.set_level(logging.DEBUG)
 
     def run_it(*arguments: str, **environment: str) -> Ended:
