@@ -133,7 +133,7 @@ class CannotConnect(DatabaseError):
 
 
 class ReadOnlyServer(DatabaseError):
-    """{database} cannot be upgraded: {problem}. Nothing was sent. {advice}"""
+    """{database} cannot be changed: {problem}. Nothing was sent. {advice}"""
 
 
 class ServerTooOld(DatabaseError):
@@ -253,7 +253,7 @@ class SessionUnreadable(SessionError):
 
 
 class FileExists(UsageError):
-    """{path} is there already, and was left as it is. Choose another name, or give --force to replace it."""
+    """{path} is there already, and was left as it is. Choose another name{otherwise}."""
 
 
 class FileInUse(StorageAdminError):
@@ -262,6 +262,16 @@ class FileInUse(StorageAdminError):
 
 class NotWrittenToFile(StorageAdminError):
     """{path} could not be written: {problem}. Nothing is left under this name that was not there before."""
+
+
+class ArchiveNotWritten(StorageAdminError):
+    """{path} could not be written: {problem}. It holds what was removed so far; make room, and run the same again."""
+
+
+class NotTheSamePrune(UsageError):
+    """{path} is what is left of another prune ({begun}), and holds the only copy of what that removed. This one is
+    {this}. Finish the other one, or choose another --archive.
+    """
 
 
 class ExtraMissing(UsageError):

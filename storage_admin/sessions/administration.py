@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from storage_admin.admin import StorageAdmin
 from storage_admin.database import dialect_of
-from storage_admin.errors import NoSuchSession, UsageError
+from storage_admin.errors import BadExport, NoSuchSession, UsageError
 from storage_admin.naming import parse_table
 from storage_admin.sessions import editing, listing, reading
 from storage_admin.sessions.filters import Filter
 from storage_admin.sessions.statistics import Statistics, statistics
-from storage_admin.sessions.tables import session_tables
+from storage_admin.sessions.tables import SESSION_ID, session_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -173,6 +173,9 @@ class Sessions:
         from storage_admin.sessions.importing import Import
 
         place = Path(path) if path is not None else None
+        if place is not None and place.is_dir():
+            raise BadExport(file=place, problem="it is a folder")
+        refuse_without_id(without)
         aside = Path(rejects) if rejects is not None else Path(f"{place or 'storage-admin'}.rejects.jsonl")
         ref = parse_table(table, self.admin.catalog) if table is not None else None
         return Import(
@@ -202,6 +205,9 @@ class Sessions:
         from storage_admin.sessions.copying import Copied, Copy
 
         admin = target if isinstance(target, StorageAdmin) else StorageAdmin(target, create=True)
+        refuse_without_id(without)
+        if admin.url == self.admin.url:
+            raise UsageError(problem="that is the same database; a copy goes into another one")
         wanted = wanted or Filter()
         copy = Copy(
             admin,
@@ -288,3 +294,13 @@ class Sessions:
 
 def _with_total(told: Callable[[int, int | None, int], None], total: int | None) -> Callable[[int, int], None]:
     return lambda done, size: told(done, total, size)
+
+
+def refuse_without_id(without: Iterable[str]) -> None:
+    """Refuse to leave out what tells sessions apart.
+
+    Raises:
+        UsageError
+    """
+    if SESSION_ID in without:
+        raise UsageError(problem=f"{SESSION_ID} cannot be left out: sessions are told apart by it")

@@ -176,7 +176,7 @@ class Archive:
         if path.exists() and not path.is_file():  # a rename would put a file in the place of /dev/null
             raise NotWrittenToFile(path=path, problem="it is there, and is no ordinary file")
         if not self._force and path.exists():
-            raise FileExists(path=path)
+            raise FileExists(path=path, otherwise=", or give --force to replace it")
         try:
             # One name, so that what a killed process leaves is used again, and a lock, so that nobody else uses it.
             file = os.fdopen(os.open(self._temporary, os.O_RDWR | os.O_CREAT, 0o600), "wb")

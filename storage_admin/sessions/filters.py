@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from storage_admin.sessions.tables import SessionTable
 
-SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-AGO = re.compile(r"(\d+)([smhdw])")
+SECONDS = {"h": 3600, "d": 86_400, "w": 604_800}  # no m, which is a minute to some and a month to others
+AGO = re.compile(r"(\d+)([hdw])")
 EPOCH = re.compile(r"\d{9,11}")
-TIME_HELP = "Write a date (2026-01-31), a time in UTC (2026-01-31T18:00), an age (90d, 12h), or seconds since 1970"
+TIME_HELP = "Write a date (2026-01-31), a time in UTC (2026-01-31T18:00), an age (90d, 12h, 26w), or seconds since 1970"
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,7 +92,12 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 
 def active(table: SessionTable) -> sa.ColumnElement[Any]:
     """When a session was used last: updated, or created if it never was; 0 where nobody noted it."""
-    return sa.func.coalesce(table.sql.c.updated_at, table.sql.c.created_at, 0)
+    return whole_number(sa.func.coalesce(table.sql.c.updated_at, table.sql.c.created_at, 0), table)
+
+
+def whole_number(value: sa.ColumnElement[Any], table: SessionTable) -> sa.ColumnElement[Any]:
+    """A value as a whole number: a column of SQLite may hold a text where a time should be."""
+    return sa.cast(value, sa.BigInteger) if table.dialect.name == "sqlite" else value
 
 
 def whole(number: int) -> sa.ColumnElement[int]:
@@ -128,12 +133,12 @@ def parse_time(text: str, *, now: float | None = None) -> int:
 
 
 def parse_age(text: str) -> int:
-    """An age, in seconds: a number and one of s, m, h, d, w.
+    """An age, in seconds: a number and one of h, d, w.
 
     Raises:
         UsageError
     """
     match = AGO.fullmatch(text.strip())
     if match is None:
-        raise UsageError(problem=f"{text!r} is no age. Write a number and a unit: 90d, 12h, 30m.")
+        raise UsageError(problem=f"{text!r} is no age. Write a number and h, d or w: 12h, 90d, 26w.")
     return int(match[1]) * SECONDS[match[2]]

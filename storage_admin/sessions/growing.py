@@ -12,9 +12,17 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import msgspec
 from typing_extensions import Self
 
-from storage_admin.errors import BadExport, FileExists, FileInUse, NotWrittenToFile
-from storage_admin.sessions.archive import CHUNK, Archive, Manifest, TableCount, lock
-from storage_admin.sessions.formats import Header, Trailer, line
+from storage_admin.errors import (
+    ArchiveNotWritten,
+    BadExport,
+    FileExists,
+    FileInUse,
+    NotTheSamePrune,
+    NotWrittenToFile,
+)
+from storage_admin.sessions.archive import CHUNK, Archive, Manifest, TableCount, lock, write_synced
+from storage_admin.sessions.formats import Header, Trailer, header_of, line, split
+from storage_admin.sessions.tables import SESSION_ID
 from storage_admin.sessions.writers import compressor_for
 from storage_admin.version import __version__
 
@@ -22,22 +30,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-OWN_LINE = b'{"storage_admin":'
 KEPT = 2_000  # lines, of which the last transaction of a killed process cannot have had more
 
 
 class GrowingArchive:
     """A JSONL file, to which each `append` adds lines that are on the disk when it returns.
 
-    ``compression`` is that of the final file: "", ".gz" or ".zst".
+    ``compression`` is that of the final file: "", ".gz" or ".zst". ``source`` says what is removed, from where: what a
+    killed process left is only gone on with for the same; it stands in FILE.partial.json meanwhile.
 
     Raises:
-        FileExists, FileInUse, NotWrittenToFile, BadExport: what a killed process left cannot be read.
+        FileExists, FileInUse, NotWrittenToFile, NotTheSamePrune, BadExport: what was left cannot be read.
     """
 
-    def __init__(self, path: Path, compression: str = "") -> None:
-        self.path, self.compression = path, compression
+    def __init__(self, path: Path, compression: str = "", source: dict[str, Any] | None = None) -> None:
+        self.path, self.compression, self.source = path, compression, source or {}
         self.partial = path.with_name(f"{path.name}.partial")
+        self._beside = path.with_name(f"{path.name}.partial.json")
         self.counts: list[TableCount] = []
         self._open: Header | None = None
         self._sessions = 0
@@ -45,7 +54,7 @@ class GrowingArchive:
 
     def __enter__(self) -> Self:
         if self.path.exists():  # a device too
-            raise FileExists(path=self.path)
+            raise FileExists(path=self.path, otherwise="")
         try:
             self._file: BinaryIO = os.fdopen(os.open(self.partial, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
         except OSError as error:
@@ -55,7 +64,12 @@ class GrowingArchive:
         except OSError:
             self._file.close()
             raise FileInUse(path=self.path) from None
-        self._resume()
+        try:
+            self._refuse_another()
+            self._resume()
+        except BaseException:
+            self._file.close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -101,7 +115,7 @@ class GrowingArchive:
     def finish(self, wanted: dict[str, Any]) -> Manifest | None:
         """Give the file its name and its manifest, which says what was wanted; None where nothing is in it."""
         if not self.sessions:
-            self.partial.unlink()
+            self._remove()
             return None
         self._write(self._closing())
         self._close()
@@ -123,7 +137,7 @@ class GrowingArchive:
                 tables=_added_up(self.counts),
             )
             archive.commit(manifest)
-        self.partial.unlink()
+        self._remove()
         return manifest
 
     # --- inside --------------------------------------------------------------------------------------------
@@ -136,7 +150,30 @@ class GrowingArchive:
             os.fsync(self._file.fileno())
         except OSError as error:
             self._file.truncate(at)  # half a line would be in the way of the next one
-            raise NotWrittenToFile(path=self.partial, problem=error.strerror) from error
+            raise ArchiveNotWritten(path=self.partial, problem=error.strerror) from error
+
+    def _remove(self) -> None:
+        self.partial.unlink()
+        self._beside.unlink(missing_ok=True)
+
+    def _refuse_another(self) -> None:
+        """Write down what this is, or compare it with what was written down."""
+        if self._file.seek(0, os.SEEK_END) == 0:
+            try:
+                write_synced(self._beside, msgspec.json.encode(self.source))
+            except OSError as error:
+                raise ArchiveNotWritten(path=self.partial, problem=error.strerror) from error
+            return
+        try:
+            begun = msgspec.json.decode(self._beside.read_bytes(), type=dict[str, Any])
+        except (OSError, msgspec.MsgspecError):
+            begun = {}
+        if begun != self.source:
+            shown = (
+                msgspec.json.encode(one).decode() if one else "of which nothing is known"
+                for one in (begun, self.source)
+            )
+            raise NotTheSamePrune(path=self.partial, **dict(zip(("begun", "this"), shown, strict=True)))
 
     def _closing(self) -> bytes:
         return line(Trailer(sessions=self._sessions)) if self._open is not None else b""
@@ -149,27 +186,32 @@ class GrowingArchive:
     def _resume(self) -> None:
         """Read what a killed process left, and cut off the line that it did not finish."""
         end = 0
-        for data in self._file:
+        self._file.seek(0)
+        for number, data in enumerate(self._file, 1):
             if not data.endswith(b"\n"):
                 break
             end += len(data)
-            if not data.startswith(OWN_LINE):
-                self._sessions += 1
-                self._last.append(data)
-                del self._last[:-KEPT]
-                continue
-            self._close() if self._is_trailer(data) else self._begin(data)
+            try:
+                self._take(data)
+            except (ValueError, msgspec.MsgspecError, RecursionError):
+                problem = f"line {number:,} of what an earlier prune left cannot be read; mend it, or move it away"
+                raise BadExport(file=self.partial, problem=problem) from None
         self._file.truncate(end)
 
-    def _begin(self, data: bytes) -> None:
-        self._close()
-        try:
-            self._open = msgspec.json.decode(data, type=Header)
-        except msgspec.MsgspecError as error:
-            raise BadExport(file=self.partial, problem=f"its header cannot be read ({error})") from None
-
-    def _is_trailer(self, data: bytes) -> bool:
-        return b'"sessions":' in data[:64] and b'"table"' not in data[:64]
+    def _take(self, data: bytes) -> None:
+        parts = split(data)
+        found = header_of(parts, str(self.partial))
+        if isinstance(found, Trailer):
+            self._close()
+        elif found is not None:
+            self._close()
+            self._open = found
+        elif self._open is None or SESSION_ID not in parts:
+            raise ValueError("a session of no table, or without an id")
+        else:
+            self._sessions += 1
+            self._last.append(data)
+            del self._last[:-KEPT]
 
 
 def _added_up(counts: Iterable[TableCount]) -> tuple[TableCount, ...]:

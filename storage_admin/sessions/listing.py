@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from storage_admin.errors import UsageError
 from storage_admin.inspector import holds_more_than
 from storage_admin.schema import TableName
-from storage_admin.sessions.filters import active, whole
+from storage_admin.sessions.filters import active, whole, whole_number
 from storage_admin.sessions.measures import runs, session_name, size
 from storage_admin.sessions.tables import SESSION_ID, USER_ID
 
@@ -147,7 +147,7 @@ def _keys_of(
     name = table.sql.c[SESSION_ID]
     value: sa.ColumnElement[Any] = sa.literal_column("0")
     if sort != "id":
-        value = active(table) if sort == "updated" else sa.func.coalesce(table.sql.c.created_at, 0)
+        value = active(table) if sort == "updated" else whole_number(sa.func.coalesce(table.sql.c.created_at, 0), table)
     query = sa.select(value, name).where(wanted.condition(table)).limit(limit)
     query = query.order_by(name) if sort == "id" else query.order_by(value.desc(), name)
     if start is not None:

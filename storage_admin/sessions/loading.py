@@ -117,5 +117,5 @@ def roll_back(connection: Connection) -> None:
     """End a transaction that failed."""
     try:
         send(connection, "ROLLBACK")
-    except exc.DBAPIError:
+    except exc.SQLAlchemyError:
         connection.invalidate()  # what is broken has rolled back already

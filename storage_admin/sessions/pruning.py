@@ -148,8 +148,8 @@ class Pruner:
         """Remove what is old of a table.
 
         Raises:
-            LockNotObtained: somebody held the table until the time was over. ConnectionLost. NotWrittenToFile: the disk
-                is full, or the like; what is not in the archive was not deleted.
+            LockNotObtained: somebody held the table until the time was over. ConnectionLost.
+            ArchiveNotWritten: the disk is full, or the like; what is not in the archive was not deleted.
         """
         self._settle(table)
         before = self.removed
@@ -334,12 +334,21 @@ def prune(
     tables, patience = [table for table in tables if old.wanted.fits(table)], patience or Patience()
     if path is None:
         pruner = Pruner(connection, old, None, patience, **options)
-        return PruneReport(tuple(pruner.prune(table) for table in tables))
+        return PruneReport(_each(pruner, tables))
     form, compression = form_of(path)
     if form != ".jsonl":
         raise UsageError(problem=f"an archive is JSONL (NAME.jsonl, .jsonl.gz or .jsonl.zst), not {path.name}")
-    with GrowingArchive(path, compression) as archive:
+    source = {"database": displayed_url(connection.engine.url), "keep_last": old.keep_last, **old.wanted.given}
+    with GrowingArchive(path, compression, source) as archive:
         pruner = Pruner(connection, old, archive, patience, **options)
-        done = tuple(pruner.prune(table) for table in tables)
+        done = _each(pruner, tables)
         manifest = archive.finish({"before": old.before, "keep_last": old.keep_last, **old.wanted.given})
     return PruneReport(done, path if manifest is not None else None, manifest)
+
+
+def _each(pruner: Pruner, tables: Sequence[SessionTable]) -> tuple[Pruned, ...]:
+    try:
+        return tuple(pruner.prune(table) for table in tables)
+    except KeyboardInterrupt:  # in the middle of a statement, whose answer nobody waits for
+        pruner.connection.invalidate()
+        raise

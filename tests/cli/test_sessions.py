@@ -71,13 +71,22 @@ def test_rename_and_delete_do_it_and_delete_asks(call: Call, url: list[str], mon
     assert call("sessions", "delete", *url).code == 64
     monkeypatch.setattr("click.termui.visible_prompt_func", lambda _: "n")
     refused = call("sessions", "delete", "--user", "ada", *url)
-    assert refused.code == 130
+    assert refused.code == 1
     assert "1 session" in refused.err
+    assert "Nothing was done." in refused.err
+
+    def nobody(_: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr("click.termui.visible_prompt_func", nobody)
+    assert "--yes does not ask" in call("sessions", "delete", "--user", "ada", *url).err
     assert call("sessions", "show", "s1", *url).code == 0
     done = call("sessions", "delete", "--user", "ada", "--yes", "-o", "json", *url)
     assert done.json["sessions"] == 1
     assert done.json["tables"][0]["table"] == "sessions"
-    assert call("sessions", "delete", "--user", "ada", "--yes", *url).err.startswith("No table has a session of ada.")
+    assert call("sessions", "delete", "--user", "ada", "--yes", *url).err.startswith("No session of ada in any table.")
+    partly = call("sessions", "delete", "s2", "s9", "--yes", *url)
+    assert (partly.code, "Not there: s9" in partly.err) == (1, True)
     assert call("sessions", "delete", "s1", "--yes", *url).code == 1
 
 

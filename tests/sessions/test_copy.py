@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from storage_admin import Status
-from storage_admin.errors import ColumnsMissing, CopyDiffers, SomeLeftOut
+from storage_admin.errors import ColumnsMissing, CopyDiffers, SomeLeftOut, UsageError
 from storage_admin.sessions import Filter, Sessions
 from storage_admin.sessions.copying import canonical
 from tests.cli.conftest import Result
@@ -147,3 +147,11 @@ def test_the_command_copies_compares_and_hides_the_password(
     failed = call("sessions", "copy", "--db-url", sqlite.url, "--to", "postgresql://a:hunter2@127.0.0.1:1/x", "--debug")
     assert failed.code == 1
     assert "hunter2" not in failed.err
+
+
+def test_a_database_is_not_copied_into_itself(database: Database) -> None:
+    agents(database, "a")
+    with pytest.raises(UsageError, match="the same database"):
+        Sessions(database.url).copy(database.url)
+    with pytest.raises(UsageError, match="cannot be left out"):
+        Sessions(database.url).load("x.jsonl", without=["session_id"])

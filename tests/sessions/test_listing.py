@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from storage_admin.cli import run
 from storage_admin.errors import UsageError
 from storage_admin.schema import TableName
 from storage_admin.sessions import Filter, Sessions, parse_age, parse_time
@@ -165,7 +166,7 @@ def test_times_are_dates_ages_or_seconds() -> None:
     assert parse_time("2026-01-31T00:00Z") == 1_769_817_600
     assert parse_time("1769817600") == 1_769_817_600
     assert parse_age("2w") == 14 * 86_400
-    for text in ("", "yesterday", "90", "2026-13-01", "-5d"):
+    for text in ("", "yesterday", "90", "2026-13-01", "-5d", "3m"):
         with pytest.raises(UsageError, match="no time"):
             parse_time(text)
         with pytest.raises(UsageError, match="no age"):
@@ -178,3 +179,15 @@ def test_the_name_of_a_table_stays_the_name(database: Database) -> None:
     [found] = Sessions(database.admin()).page().sessions
     assert found.table == TableName("ai" if database.dialect.has_schemas else None, name)
     assert found.session_id == "a%s:x"
+
+
+def test_a_time_that_is_a_text_stops_no_listing_of_sqlite(sqlite: Database) -> None:
+    sqlite.storage(auto_upgrade_schema=True).upsert(session("agent", "a"))
+    sqlite.run("UPDATE sessions SET created_at = 'soon', updated_at = 'later'")
+    sessions = Sessions(sqlite.admin())
+    for sort in ("updated", "created", "id"):
+        assert [s.session_id for s in sessions.page(sort=sort).sessions] == ["a"]
+    assert sessions.statistics()[0].sessions == 1
+    assert run(["sessions", "list", "--db-url", sqlite.url]) == 0
+    assert run(["sessions", "show", "a", "--db-url", sqlite.url]) == 0
+    assert run(["sessions", "stats", "--db-url", sqlite.url]) == 0

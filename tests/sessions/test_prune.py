@@ -10,7 +10,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from storage_admin.errors import FileExists, NotWrittenToFile, UsageError
+from storage_admin.errors import ArchiveNotWritten, BadExport, FileExists, NotTheSamePrune, UsageError
 from storage_admin.locking import Patience
 from storage_admin.sessions import Filter, Old, Sessions, pruning
 from storage_admin.sessions.growing import GrowingArchive
@@ -173,7 +173,7 @@ def test_a_disk_that_takes_nothing_more_leaves_the_rows_in_their_table(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(NotWrittenToFile, match="No space left"):
+    with pytest.raises(ArchiveNotWritten, match="No space left"):
         Sessions(database.url).prune(Old(CUT), archive=tmp_path / "old.jsonl")
     assert stored(database, table) == before
     assert ids(tmp_path / "old.jsonl.partial") == []
@@ -236,3 +236,44 @@ def test_an_archive_of_several_tables_can_be_restored_and_once_more(database: Da
     assert sessions.load(archive).sessions == 12
     assert (stored(database, table), stored(database, database.table("others"))) == (whole, others)
     assert [each.unchanged for each in sessions.load(archive).tables] == [2, 10]
+
+
+def test_what_another_prune_left_is_not_gone_on_with(database: Database, tmp_path: Path) -> None:
+    table = twenty(database)
+    sessions, archive = Sessions(database.url), tmp_path / "old.jsonl"
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sessions.prune(Old(CUT), archive=archive, told=stop)
+    partial = tmp_path / "old.jsonl.partial"
+    before, rows = partial.read_bytes(), stored(database, table)
+    other = tmp_path / "other.db"
+    other.touch()
+    sessions.copy(f"sqlite:///{other}", rejects=tmp_path / "aside.jsonl")
+    for another, old in ((Sessions(f"sqlite:///{other}"), Old(CUT)), (sessions, Old(CUT, Filter(user="u1")))):
+        with pytest.raises(NotTheSamePrune, match="the only copy"):
+            another.prune(old, archive=archive)
+    assert partial.read_bytes() == before
+    assert stored(database, table) == rows
+    sessions.prune(Old(CUT), archive=archive)
+    assert len(ids(archive)) == 10
+    assert sorted(path.name for path in tmp_path.glob("old*")) == ["old.jsonl", "old.jsonl.manifest.json"]
+
+
+@pytest.mark.parametrize("damage", [b"garbage\n", b'{"session_id": "of no table"}\n', b'{"storage_admin": 1}\n'])
+def test_what_was_left_is_read_before_anything_is_deleted(sqlite: Database, tmp_path: Path, damage: bytes) -> None:
+    table = twenty(sqlite)
+    sessions, archive = Sessions(sqlite.url), tmp_path / "old.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        sessions.prune(Old(CUT), archive=archive, told=interrupt)
+    left = stored(sqlite, table)
+    (tmp_path / "old.jsonl.partial").write_bytes(damage)
+    with pytest.raises(BadExport):
+        sessions.prune(Old(CUT - 1), archive=archive)
+    assert stored(sqlite, table) == left
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt

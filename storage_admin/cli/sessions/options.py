@@ -65,6 +65,18 @@ def filter_of(sessions: Sessions, options: dict[str, str | None], ids: tuple[str
     )
 
 
+def agreed(question: str) -> bool:
+    """Ask a person. Where nobody is there to answer, that is a no, and it is said how not to be asked."""
+    try:
+        answer = click.confirm(question, err=True)
+    except click.Abort:
+        click.echo("\nNobody answered, so nothing was done. --yes does not ask.", err=True)
+        return False
+    if not answer:
+        click.echo("Nothing was done.", err=True)
+    return answer
+
+
 def open_sessions(db_url: str | None, schema: str | None) -> Sessions:
     """The sessions of the database that the options, the environment or a file name."""
     from storage_admin.cli.options import open_admin
@@ -74,12 +86,12 @@ def open_sessions(db_url: str | None, schema: str | None) -> Sessions:
 
 
 def time_text(seconds: int | None) -> str:
-    """A moment in UTC, for people; a dash where there is none."""
+    """A moment in UTC, for people; a dash where there is none, and what is none as it is."""
     from datetime import datetime, timezone
 
     if seconds is None:
         return "-"
     try:
         return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%d %H:%M}"
-    except (OverflowError, ValueError, OSError):
+    except (OverflowError, ValueError, OSError, TypeError):
         return str(seconds)

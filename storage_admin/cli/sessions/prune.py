@@ -13,7 +13,7 @@ from storage_admin.cli.options import (
     tables_argument,
     wait_option,
 )
-from storage_admin.cli.sessions.options import open_sessions, time_text
+from storage_admin.cli.sessions.options import agreed, open_sessions, time_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -78,11 +78,13 @@ def command(
     place = None if no_archive else archive or f"pruned-{time.strftime('%Y-%m-%d')}.jsonl"
     found = sessions.prunable(old, tables or None)
     show_candidates(found)
+    if _begun(place):
+        say(f"{place}.partial is there: what an earlier prune removed is in it, and this one goes on with it.")
     if dry_run or not (found or _begun(place)):
         say("Nothing was removed." if found else "Nothing is that old.")
         return 0
-    if not yes:
-        click.confirm(f"Remove them{' for good' if place is None else f' into {place}'}?", abort=True, err=True)
+    if not yes and not agreed(f"Remove them{' for good' if place is None else f' into {place}'}?"):
+        return 1
     limits = {"max_rows": max_rows, "pause": pause / 1000, "patience": Patience(lock_timeout, wait)}
     total = sum(each.sessions for each in found)
     report = _prune(sessions, old, tables, place, total=min(total, max_rows or total), **limits)
@@ -106,7 +108,7 @@ def _prune(sessions: Sessions, old: Old, tables: tuple[str, ...], place: str | N
 def _begun(place: str | None) -> bool:
     from pathlib import Path
 
-    return place is not None and Path(f"{place}.partial").exists()
+    return place is not None and Path(f"{place}.partial").exists() and not Path(place).exists()
 
 
 def show_candidates(found: Iterable[Candidates]) -> None:
@@ -128,5 +130,7 @@ def show(report: PruneReport, output: str) -> None:
     for table in report.tables:
         if table.left:
             out.say(f"{table.table}: {out.count_text(table.left, 'old session')} still there; run it again for them")
-    kept = f"; `storage-admin sessions restore {report.archive}` brings them back" if report.archive else ""
-    out.say(f"{out.count_text(report.sessions, 'session')} removed{kept}")
+    out.say(f"{out.count_text(report.sessions, 'session')} removed")
+    if report.manifest is not None:
+        there = out.count_text(report.manifest.sessions, "session")
+        out.say(f"{report.archive} holds {there}; `storage-admin sessions restore {report.archive}` brings them back")
