@@ -48,7 +48,7 @@ SESSIONS = {
     "export": ["--to", "out.jsonl", "--force"],
     "import": ["in.jsonl"],
     "list": ["--user", "nobody"],
-    "prune": ["--older-than", "1s", "--yes"],
+    "prune": ["--older-than", "1h", "--yes"],
     "rename": ["nobody", "x"],
     "restore": ["in.jsonl"],
     "show": ["nobody"],
