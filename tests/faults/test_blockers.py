@@ -109,7 +109,7 @@ def test_readers_wait_for_one_lock_timeout_at_most_where_alembic_stalls_them_all
         time.sleep(scale.hold)
     assert alembic.wait(timeout=60) == 0
     print(f"longest wait beside Alembic: {stalled.longest:.0f} ms")  # noqa: T201 - -rA shows it
-    assert stalled.longest >= scale.hold * 1000
+    assert stalled.longest >= scale.hold * 1000 - 50  # a reader comes a moment after the blocker
     assert stalled.longest > readers.longest
 
 
