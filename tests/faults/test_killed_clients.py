@@ -55,6 +55,9 @@ def test_an_upgrade_of_many_tables_that_is_killed_half_way_is_finished_by_the_ne
     upgrader.go()
     until(lambda: sum(revisions(postgres).values()) >= scale.tables // 2, "half of the tables are upgraded", 60)
     upgrader.kill()
+    # What the server had been sent already it may still do.
+    others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    until(lambda: postgres.run(f"{others} AND backend_type = 'client backend'") == [(0,)], "its sessions are over", 15)
     nothing_is_locked(postgres)
     done = revisions(postgres)
     assert scale.tables // 2 <= len(done) < scale.tables
