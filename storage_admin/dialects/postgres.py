@@ -159,7 +159,8 @@ POSTGRES = Dialect(
     enter=(ENTER,),
     busy_states=frozenset({"55P03", "40P01"}),  # lock_not_available, deadlock_detected
     busy_texts=frozenset(),
-    raced_states=frozenset({"42701", "42P06", "42P07", "23505"}),  # duplicate column, schema, relation, catalogue row
+    # duplicate column, schema, relation, type (every table has one), catalogue row
+    raced_states=frozenset({"42701", "42P06", "42P07", "42710", "23505"}),
     denied_states=frozenset({"42501"}),  # insufficient privilege
     stale_states=frozenset({"42P01", "42703", "3F000"}),  # undefined table, undefined column, invalid schema name
     stale_texts=frozenset(),
