@@ -35,7 +35,7 @@ def run(
         StorageAdminError: not a single line got a connection.
     """
     work = _Queue(plans, progress)
-    if jobs == 1 or len(plans) < 2:  # noqa: PLR2004 - one table needs one line
+    if jobs == 1 or len(plans) <= 1:
         work.through(line)
         return work.outcomes
     with ThreadPoolExecutor(jobs) as pool:

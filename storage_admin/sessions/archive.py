@@ -16,7 +16,7 @@ from typing_extensions import Self
 
 from storage_admin.errors import BadExport, FileExists, FileInUse, NotWrittenToFile, SomeLeftOut
 from storage_admin.schema import TableName  # noqa: TC001 - msgspec reads the annotations
-from storage_admin.sessions.formats import Header  # noqa: TC001
+from storage_admin.sessions.formats import Header  # noqa: TC001 - as the one above
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

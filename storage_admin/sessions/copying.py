@@ -13,7 +13,6 @@ import msgspec
 from storage_admin.database import dialect_of
 from storage_admin.errors import CopyDiffers
 from storage_admin.messages import displayed_url
-from storage_admin.schema import TableName  # noqa: TC001 - msgspec reads the annotations
 from storage_admin.sessions.exporting import Source, header, snapshot
 from storage_admin.sessions.formats import NULL_FORM, OWN, TEXT_FORM, Line, split
 from storage_admin.sessions.importing import Import, Loaded
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from storage_admin.schema import TableName
     from storage_admin.sessions.filters import Filter
     from storage_admin.sessions.formats import Header
     from storage_admin.sessions.tables import SessionTable

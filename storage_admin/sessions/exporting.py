@@ -6,7 +6,6 @@ import json
 from base64 import b64decode
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime, timezone
-from pathlib import Path  # noqa: TC003 - msgspec reads the annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -24,6 +23,7 @@ from storage_admin.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from sqlalchemy import Connection
 
@@ -143,7 +143,7 @@ class Source:
         except QueryFailed as error:
             if not self.keyset:
                 send(self.connection, "ROLLBACK TO SAVEPOINT large")
-            self.left_out.append(LeftOut(self.table.name, key, error.facts["problem"]))  # type: ignore[arg-type]
+            self.left_out.append(LeftOut(self.table.name, key, str(error.facts["problem"])))
 
     def _made_by_sqlite(self, condition: sa.ColumnElement[bool], limit: int | None = None) -> Iterator[list[bytes]]:
         maker = SQLiteLines(self.connection, self.table, self.columns)

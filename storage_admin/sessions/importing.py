@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
-from pathlib import Path  # noqa: TC003 - msgspec reads the annotations
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,7 +13,6 @@ from storage_admin.database import dialect_of
 from storage_admin.errors import BadExport, CannotImport, ColumnsMissing
 from storage_admin.messages import query_error
 from storage_admin.naming import TableRef
-from storage_admin.schema import TableName  # noqa: TC001
 from storage_admin.sessions.ahead import ahead
 from storage_admin.sessions.archive import Archive, read_manifest, some_left_out, verify
 from storage_admin.sessions.copy_in import CopyIn
@@ -27,10 +25,12 @@ from storage_admin.sessions.tables import SESSION_ID, session_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
+    from pathlib import Path
 
     from sqlalchemy import Connection
 
     from storage_admin.admin import StorageAdmin
+    from storage_admin.schema import TableName
     from storage_admin.sessions.loading import Loader, OnConflict
     from storage_admin.sessions.parsing import Row
     from storage_admin.sessions.readers import Section

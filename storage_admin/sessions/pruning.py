@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from pathlib import Path  # noqa: TC003 - msgspec reads the annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,8 +20,6 @@ from storage_admin.database import renew, transaction
 from storage_admin.errors import ConnectionLost, LockNotObtained, NotDeleted, UsageError
 from storage_admin.locking import Patience, attempts, is_lock_timeout
 from storage_admin.messages import displayed_url, driver_message
-from storage_admin.schema import TableName  # noqa: TC001
-from storage_admin.sessions.archive import Manifest  # noqa: TC001
 from storage_admin.sessions.exporting import Source, header, key_of
 from storage_admin.sessions.filters import Filter, active
 from storage_admin.sessions.formats import form_of
@@ -32,9 +29,12 @@ from storage_admin.sessions.tables import SESSION_ID, USER_ID, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from sqlalchemy import Connection
 
+    from storage_admin.schema import TableName
+    from storage_admin.sessions.archive import Manifest
     from storage_admin.sessions.tables import SessionTable
 
     Told = Callable[[int, int | None, int], None]  # sessions so far, of how many, bytes

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from storage_admin.cli.options import database_options, output_option, tables_argument
 from storage_admin.cli.sessions.options import filter_of, filter_options, open_sessions, time_text
+
+if TYPE_CHECKING:
+    from storage_admin.sessions import Sort
 
 NAME_SHOWN = 40
 
@@ -26,7 +31,7 @@ def command(
     tables: tuple[str, ...],
     db_url: str | None,
     schema: str | None,
-    sort: str | None,
+    sort: Sort | None,
     limit: int,
     place: str | None,
     output: str,
@@ -37,7 +42,7 @@ def command(
     from storage_admin.cli.sessions.documents import page_document
 
     sessions = open_sessions(db_url, schema)
-    page = sessions.page(filter_of(sessions, options), tables or None, sort=sort, limit=limit, after=place)  # type: ignore[arg-type]
+    page = sessions.page(filter_of(sessions, options), tables or None, sort=sort, limit=limit, after=place)
     if output != "table":
         out.emit(page_document(page), output)
     elif page.sessions:
