@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
@@ -23,10 +23,23 @@ LINE_SECONDS = 10
 @contextmanager
 def progress(what: str) -> Iterator[Told]:
     """A function to be told of each table that is done."""
+    with lines_or_bar(_Lines(what), _Bar(what)) as told:
+        yield told
+
+
+class Bar(Protocol):
+    """What is shown on a terminal."""
+
+    def close(self) -> None:
+        """Take it away: the result comes in its place."""
+
+
+@contextmanager
+def lines_or_bar(lines: Any, bar: Bar) -> Iterator[Any]:
+    """The bar on a terminal, which is taken away at the end, whatever happens; else the lines."""
     if not sys.stderr.isatty():
-        yield _Lines(what)
+        yield lines
         return
-    bar = _Bar(what)
     try:
         yield bar
     finally:
@@ -82,6 +95,6 @@ class _Bar:
         self.started = True
 
     def close(self) -> None:
-        """Take the bar away: the result comes in its place."""
+        """As `Bar`."""
         if self.started:
             self.bar.stop()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from storage_admin.cli.documents import FORMAT, Document
 
 if TYPE_CHECKING:
@@ -329,19 +331,9 @@ def loaded_document(done: Loaded) -> LoadedDocument:
 
 
 def _row(session: SessionSummary) -> SessionRow:
-    return SessionRow(
-        schema=session.table.schema,
-        table=session.table.name,
-        kind=session.kind,
-        session_id=session.session_id,
-        user_id=session.user_id,
-        entity_id=session.entity_id,
-        name=session.name,
-        created_at=session.created_at,
-        updated_at=session.updated_at,
-        runs=session.runs,
-        bytes=session.bytes,
-    )
+    facts = msgspec.structs.asdict(session)
+    table = facts.pop("table")
+    return SessionRow(schema=table.schema, table=table.name, **facts)
 
 
 def _message(message: Message) -> MessageRow:

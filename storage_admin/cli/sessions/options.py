@@ -41,6 +41,13 @@ def filter_options(command: Command) -> Command:
     return command
 
 
+def whose_options(command: Command) -> Command:
+    """Those of them that say whose sessions are meant."""
+    for option in reversed(FILTERS[:3]):
+        command = option(command)
+    return command
+
+
 def filter_of(sessions: Sessions, options: dict[str, str | None], ids: tuple[str, ...] = ()) -> Filter:
     """The filter that the options make.
 

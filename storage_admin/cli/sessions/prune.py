@@ -13,7 +13,7 @@ from storage_admin.cli.options import (
     tables_argument,
     wait_option,
 )
-from storage_admin.cli.sessions.options import agreed, open_sessions, time_text
+from storage_admin.cli.sessions.options import agreed, filter_of, open_sessions, time_text, whose_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,9 +26,7 @@ LEFT = 5  # the exit code of "somebody held it", as everywhere
 @click.command("prune")
 @tables_argument
 @click.option("--older-than", required=True, metavar="AGE", help="Not used for this long: 90d, 12h, 26w.")
-@click.option("--user", metavar="USER", help="Only sessions of this user_id.")
-@click.option("--entity", metavar="ID", help="Only sessions of this agent_id, team_id or workflow_id.")
-@click.option("--kind", metavar="KIND", help="Only sessions of this kind: agent, team, workflow, workflow_v2.")
+@whose_options
 @click.option("--keep-last", type=click.IntRange(min=1), metavar="N", help="Never the N newest of a user in a table.")
 @click.option("--max-rows", type=click.IntRange(min=1), metavar="N", help="Stop after so many.")
 @click.option("--pause", type=click.FloatRange(min=0), default=0, metavar="MS", help="Between two transactions.")
@@ -43,9 +41,6 @@ LEFT = 5  # the exit code of "somebody held it", as everywhere
 def command(
     tables: tuple[str, ...],
     older_than: str,
-    user: str | None,
-    entity: str | None,
-    kind: str | None,
     keep_last: int | None,
     max_rows: int | None,
     pause: float,
@@ -58,6 +53,7 @@ def command(
     db_url: str | None,
     schema: str | None,
     output: str,
+    **options: str | None,
 ) -> int:
     """Remove sessions that nobody has used for long, beside their writers; shows how many, and asks.
 
@@ -68,13 +64,12 @@ def command(
 
     from storage_admin.cli.output import say
     from storage_admin.locking import Patience
-    from storage_admin.sessions import Filter, Old, parse_age
+    from storage_admin.sessions import Old, parse_age
 
     if archive is not None and no_archive:
         raise click.UsageError("Either --archive or --no-archive.")
     sessions = open_sessions(db_url, schema)
-    kind = sessions.admin.catalog.known_kind(kind) if kind is not None else None
-    old = Old(int(time.time()) - parse_age(older_than), Filter(user=user, entity=entity, kind=kind), keep_last)
+    old = Old(int(time.time()) - parse_age(older_than), filter_of(sessions, options), keep_last)
     place = None if no_archive else archive or f"pruned-{time.strftime('%Y-%m-%d')}.jsonl"
     found = sessions.prunable(old, tables or None)
     show_candidates(found)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from storage_admin.cli.progress import LINE_SECONDS
+from storage_admin.cli.progress import LINE_SECONDS, lines_or_bar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,14 +21,8 @@ SHORT = 0.5  # seconds, in which a person needs no bar
 @contextmanager
 def transfer_progress(what: str) -> Iterator[Told]:
     """A function to be told how far it is: a bar on a terminal, a line every ten seconds in a log."""
-    if not sys.stderr.isatty():
-        yield _Lines(what)
-        return
-    bar = _Bar(what)
-    try:
-        yield bar
-    finally:
-        bar.close()
+    with lines_or_bar(_Lines(what), _Bar(what)) as told:
+        yield told
 
 
 class _Lines:
@@ -78,6 +71,6 @@ class _Bar:
         self.bar.start()
 
     def close(self) -> None:
-        """Take the bar away: the result comes in its place."""
+        """As `Bar` of cli/progress.py."""
         if self.bar is not None:
             self.bar.stop()
