@@ -23,7 +23,7 @@ LINE_SECONDS = 10
 @contextmanager
 def progress(what: str) -> Iterator[Told]:
     """A function to be told of each table that is done."""
-    with lines_or_bar(_Lines(what), _Bar(what)) as told:
+    with lines_or_bar(_Lines, _Bar, what) as told:
         yield told
 
 
@@ -35,11 +35,12 @@ class Bar(Protocol):
 
 
 @contextmanager
-def lines_or_bar(lines: Any, bar: Bar) -> Iterator[Any]:
-    """The bar on a terminal, which is taken away at the end, whatever happens; else the lines."""
+def lines_or_bar(lines: Callable[[str], Any], bars: Callable[[str], Bar], what: str) -> Iterator[Any]:
+    """A bar on a terminal, which is taken away at the end, whatever happens; else lines."""
     if not sys.stderr.isatty():
-        yield lines
+        yield lines(what)
         return
+    bar = bars(what)
     try:
         yield bar
     finally:

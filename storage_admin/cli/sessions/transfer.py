@@ -21,7 +21,7 @@ SHORT = 0.5  # seconds, in which a person needs no bar
 @contextmanager
 def transfer_progress(what: str) -> Iterator[Told]:
     """A function to be told how far it is: a bar on a terminal, a line every ten seconds in a log."""
-    with lines_or_bar(_Lines(what), _Bar(what)) as told:
+    with lines_or_bar(_Lines, _Bar, what) as told:
         yield told
 
 
