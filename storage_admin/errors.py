@@ -171,7 +171,9 @@ class NotCurrent(DatabaseError):
 
 
 class NoSuchTable(DatabaseError):
-    """There is no table {table} in {database}.{suggestion} To create it: storage-admin upgrade {table}={kinds}"""
+    """There is no table {table} in {database}.{suggestion} `storage-admin inspect` shows which there are. To create it:
+    storage-admin upgrade {table}={kinds}
+    """
 
 
 class NoSuchSession(StorageAdminError):
@@ -264,6 +266,10 @@ class NotWrittenToFile(StorageAdminError):
     """{path} could not be written: {problem}. Nothing is left under this name that was not there before."""
 
 
+class ReaderGone(NotWrittenToFile):
+    """Standard output could not be written to its end: whoever read it has gone."""
+
+
 class ArchiveNotWritten(StorageAdminError):
     """{path} could not be written: {problem}. It holds what was removed so far; make room, and run the same again."""
 
@@ -301,7 +307,7 @@ class NotDeleted(StorageAdminError):
 class CopyDiffers(StorageAdminError):
     """{target} does not hold all that {source} does: {tables}"""
 
-    compared: Sequence[Any]
+    result: Any
 
 
 class SomeLeftOut(StorageAdminError):

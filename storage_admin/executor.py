@@ -15,7 +15,7 @@ from storage_admin import history
 from storage_admin.access import holders, listed, no_rights, server_facts, snapshots, table_facts
 from storage_admin.alters import ways
 from storage_admin.builds import build_timeouts, refuse_while_built
-from storage_admin.changes import RebuildIndex, Status
+from storage_admin.changes import AddColumn, RebuildIndex, Status
 from storage_admin.database import renew, send, transaction
 from storage_admin.errors import (
     ConnectionLost,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from storage_admin.changes import Build, Change, Plan
     from storage_admin.dialects import Dialect
     from storage_admin.errors import StorageAdminError
-    from storage_admin.schema import TableName
+    from storage_admin.schema import Column, TableName
 
 RACES = 3
 RENEWALS = 3
@@ -104,6 +104,15 @@ def create(connection: Connection, dialect: Dialect, plan: Plan) -> tuple[str, .
             return ()
         raise
     return statements
+
+
+def add_columns(connection: Connection, dialect: Dialect, table: TableName, columns: Iterable[Column]) -> None:
+    """Add columns that no version knows to a table without rows, for those that bring values for them."""
+    from storage_admin.render import render_changes
+
+    with transaction(connection, ["BEGIN"]):
+        for statement in render_changes(table, [AddColumn(column) for column in columns], dialect):
+            send(connection, statement)
 
 
 def drop(connection: Connection, table: TableName) -> None:

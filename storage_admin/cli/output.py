@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
 import click
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from storage_admin.cli.documents import Document
 
 KILO = 1024
+GAP = 2  # characters between two columns, and beside a header
+NARROWEST = 8  # characters of a column that is cut
 COLOURS = {
     "current": "green",
     "outdated": "yellow",
@@ -39,13 +43,41 @@ def emit(document: Document, output: str) -> None:
         click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
 
 
-def show_table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:
-    """Print a table; the columns named in ``right`` are set to the right."""
+def show_table(
+    headers: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = (), cut: Sequence[str] = ()
+) -> None:
+    """Print a table; the columns named in ``right`` are set to the right. On a terminal those in ``cut`` are cut until
+    the table fits.
+    """
     from tabulate import tabulate
 
     align = ["right" if header in right else "left" for header in headers]
+    if cut and sys.stdout.isatty():
+        rows = _fitting(headers, [[str(cell) for cell in row] for row in rows], cut, get_terminal_size().columns)
     text = tabulate(rows, headers, tablefmt="simple", colalign=align, disable_numparse=True)
     click.echo("\n".join(line.rstrip() for line in text.splitlines()))
+
+
+def _fitting(headers: Sequence[str], rows: list[list[str]], cut: Sequence[str], width: int) -> list[list[str]]:
+    widths = {
+        header: max([len(header) + GAP, *(len(row[place]) for row in rows)]) for place, header in enumerate(headers)
+    }
+    while sum(widths.values()) + GAP * (len(widths) - 1) > width:
+        widest = max(cut, key=widths.__getitem__)
+        if widths[widest] <= NARROWEST:
+            break
+        widths[widest] -= 1
+    return [[cut_text(cell, widths[header]) for cell, header in zip(row, headers, strict=True)] for row in rows]
+
+
+def cut_text(text: str, length: int) -> str:
+    """A text of at most so many characters, with a sign that it went on."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def one_line(text: str) -> str:
+    """A text of somebody else, which must neither break a table nor speak to the terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def show_notes(notes: Iterable[str]) -> None:

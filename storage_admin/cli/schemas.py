@@ -5,6 +5,7 @@ from __future__ import annotations
 from storage_admin.cli.diagnosis import DiagnosisDocument
 from storage_admin.cli.documents import Document, HistoryDocument, SurveyDocument, UpgradeDocument, VersionsDocument
 from storage_admin.cli.sessions.documents import (
+    CandidatesDocument,
     ChangedDocument,
     CopiedDocument,
     ExportedDocument,
@@ -24,6 +25,7 @@ DOCUMENTS: dict[str, type[Document]] = {
     "sessions-import": LoadedDocument,
     "sessions-list": PageDocument,
     "sessions-prune": PrunedDocument,
+    "sessions-prune-dry-run": CandidatesDocument,
     "sessions-show": SessionDocument,
     "sessions-stats": StatisticsDocument,
     "survey": SurveyDocument,

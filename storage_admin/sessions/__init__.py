@@ -5,7 +5,7 @@ from __future__ import annotations
 from storage_admin.sessions.administration import Sessions
 from storage_admin.sessions.archive import LeftOut
 from storage_admin.sessions.conversation import Message, ToolCall, conversation
-from storage_admin.sessions.copying import Compared, Copied
+from storage_admin.sessions.copying import Compared, Copied, Difference
 from storage_admin.sessions.editing import Changed
 from storage_admin.sessions.exporting import Exported
 from storage_admin.sessions.filters import Filter, parse_age, parse_time
@@ -21,6 +21,7 @@ __all__ = [
     "Changed",
     "Compared",
     "Copied",
+    "Difference",
     "Exported",
     "Filter",
     "Growth",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
 
 from storage_admin.admin import StorageAdmin
 from storage_admin.database import dialect_of
 from storage_admin.errors import BadExport, NoSuchSession, UsageError
+from storage_admin.messages import displayed_url
 from storage_admin.naming import parse_table
 from storage_admin.sessions import editing, listing, reading
 from storage_admin.sessions.filters import Filter
@@ -196,17 +199,18 @@ class Sessions:
     ) -> Copied:
         """Bring sessions into another database, as they are at one moment, and compare the two at the end.
 
-        Tables that are not there are created, others are upgraded first. The same again brings in what is missing. With
-        ``verify_only`` nothing is written. The other arguments are those of `load`.
+        Tables that are not there are created, others are upgraded first, and so is a file of SQLite. The same again
+        brings in what is missing. With ``verify_only`` nothing is written. The other arguments are those of `load`.
 
         Raises:
-            CopyDiffers: the target does not hold all of it. And as `load`, and as `StorageAdmin.upgrade`.
+            CopyDiffers: the target does not hold all of it, but for what was to be kept there; its ``result`` is what
+            would be returned. And as `load`, and as `StorageAdmin.upgrade`.
         """
-        from storage_admin.sessions.copying import Copied, Copy
+        from storage_admin.sessions.copying import Copied, Copy, refuse_differences
 
-        admin = target if isinstance(target, StorageAdmin) else StorageAdmin(target, create=True)
+        admin = target if isinstance(target, StorageAdmin) else StorageAdmin(target, create=not verify_only)
         refuse_without_id(without)
-        if admin.url == self.admin.url:
+        if is_same_database(admin.url, self.admin.url):
             raise UsageError(problem="that is the same database; a copy goes into another one")
         wanted = wanted or Filter()
         copy = Copy(
@@ -221,7 +225,9 @@ class Sessions:
         with self._opened(tables) as (connection, found):
             fitting = [table for table in found if wanted.fits(table)]
             loaded = copy.copy(connection, fitting, wanted) if fitting and not verify_only else None
-            return Copied(loaded, copy.verify(connection, fitting, wanted))
+            done = Copied(loaded, copy.verify(connection, fitting, wanted))
+        refuse_differences(done, displayed_url(self.admin.url), displayed_url(admin.url), on_conflict)
+        return done
 
     def prunable(self, old: Old, tables: Iterable[str] | None = None) -> tuple[Candidates, ...]:
         """What `prune` would remove of each table that has something old. It reads whole tables."""
@@ -281,8 +287,11 @@ class Sessions:
     def _estimate(self, wanted: Filter, tables: Sequence[str] | None) -> int | None:
         if not wanted.empty:
             return None
-        rows = [plan.live.rows for plan in self.admin.inspect(tables).plans if plan.live is not None]
-        return None if None in rows else sum(filter(None, rows))
+        if self.admin.dialect.estimates_rows:
+            rows = [plan.live.rows for plan in self.admin.inspect(tables).plans if plan.live is not None]
+            return None if None in rows else sum(filter(None, rows))
+        with self._opened(tables) as (connection, found):  # the sizes, which `inspect` measures too, take a second
+            return sum(connection.scalar(sa.select(sa.func.count()).select_from(each.sql)) or 0 for each in found)
 
     @contextmanager
     def _opened(
@@ -294,6 +303,15 @@ class Sessions:
 
 def _with_total(told: Callable[[int, int | None, int], None], total: int | None) -> Callable[[int, int], None]:
     return lambda done, size: told(done, total, size)
+
+
+def is_same_database(one: URL, other: URL) -> bool:
+    """Whether two URLs are known to name the same database: as texts, or as files."""
+    paths = [Path(url.database) for url in (one, other) if url.get_backend_name() == "sqlite" and url.database]
+    with suppress(OSError):
+        if len(paths) > 1 and paths[0].samefile(paths[1]):
+            return True
+    return one == other
 
 
 def refuse_without_id(without: Iterable[str]) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 import msgspec
 from typing_extensions import Self
 
-from storage_admin.errors import BadExport, FileExists, FileInUse, NotWrittenToFile, SomeLeftOut
+from storage_admin.errors import BadExport, FileExists, FileInUse, NotWrittenToFile, ReaderGone, SomeLeftOut
 from storage_admin.schema import TableName  # noqa: TC001 - msgspec reads the annotations
 from storage_admin.sessions.formats import Header  # noqa: TC001 - as the one above
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 20
 AHEAD = 4  # chunks
+BEHIND = 16 << 20  # bytes
 NAMED = 20  # of many rows
 
 
@@ -60,11 +61,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     left_out: tuple[LeftOut, ...] = ()
 
 
-def some_left_out(summary: str, left_out: Sequence[object], total: int, result: object) -> SomeLeftOut:
+def some_left_out(
+    summary: str, left_out: Sequence[object], total: int, result: object, advice: str = ""
+) -> SomeLeftOut:
     """The error for rows that were left out, which names the first of them."""
     listed = "".join(f"\n  {one}" for one in left_out[:NAMED])
     more = f"\n  and {total - NAMED:,} more" if total > NAMED else ""
-    return SomeLeftOut(summary=summary, listed=listed + more, result=result)
+    return SomeLeftOut(summary=summary, listed=listed + more + (f"\n{advice}" if advice else ""), result=result)
 
 
 class Compressor(Protocol):
@@ -88,7 +91,7 @@ class Archive:
     Leaving the block without `commit` leaves nothing behind. Without a path it is standard output.
 
     Raises:
-        FileExists, FileInUse, NotWrittenToFile, SomeLeftOut
+        FileExists, FileInUse, NotWrittenToFile, ReaderGone, SomeLeftOut
     """
 
     def __init__(self, path: Path | None, *, force: bool = False, compressor: Compressor | None = None) -> None:
@@ -100,6 +103,7 @@ class Archive:
         self._waiting: Queue[bytes | None] = Queue(AHEAD)
         self._buffer: list[bytes] = []
         self._buffered = 0
+        self._begun = 0  # bytes that the disk has, or will have soon
         self._failed: OSError | None = None
 
     @property
@@ -125,10 +129,10 @@ class Archive:
                 self._temporary.unlink()  # gone already where it was renamed
             self._file.close()
 
-    def write(self, data: bytes) -> None:
+    def write(self, *parts: bytes) -> None:
         """Write, soon."""
-        self._buffer.append(data)
-        self._buffered += len(data)
+        self._buffer += parts
+        self._buffered += sum(map(len, parts))
         if self._buffered >= CHUNK:
             self._pass_on()
 
@@ -198,7 +202,7 @@ class Archive:
 
     def _check(self) -> None:
         if isinstance(self._failed, BrokenPipeError) and self.path is None:
-            raise self._failed
+            raise ReaderGone(path=None)
         if self._failed is not None:
             raise NotWrittenToFile(path=self.path or "standard output", problem=self._failed.strerror)
 
@@ -214,6 +218,15 @@ class Archive:
         self._hash.update(data)
         self._file.write(data)
         self.bytes += len(data)
+        if self.path is not None and self.bytes - self._begun >= BEHIND:
+            self._begin_to_sync()
+
+    def _begin_to_sync(self) -> None:
+        """Let the system bring to the disk what it would otherwise keep until the end, when it is waited for."""
+        if hasattr(os, "posix_fadvise"):
+            self._file.flush()
+            os.posix_fadvise(self._file.fileno(), self._begun, self.bytes - self._begun, os.POSIX_FADV_DONTNEED)
+        self._begun = self.bytes
 
     def _end_thread(self) -> None:
         if self._thread.is_alive():
@@ -273,12 +286,17 @@ def verify(path: Path, manifest: Manifest, told: Callable[[int], None] = lambda 
         BadExport: it is not the file that was written.
     """
     if path.stat().st_size != manifest.bytes:
-        problem = f"it has {path.stat().st_size:,} bytes, and its manifest says {manifest.bytes:,}: it is not whole"
-        raise BadExport(file=path, problem=problem)
+        sizes = f"it has {path.stat().st_size:,} bytes, and its manifest says {manifest.bytes:,}"
+        raise BadExport(file=path, problem=f"{sizes}: {_changed(path)}")
     found = sha256()
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
             found.update(chunk)
             told(len(chunk))
     if found.hexdigest() != manifest.sha256:
-        raise BadExport(file=path, problem="its SHA-256 is not the one in its manifest: it was changed, or is damaged")
+        raise BadExport(file=path, problem=f"its SHA-256 is not the one in its manifest: {_changed(path)}")
+
+
+def _changed(path: Path) -> str:
+    beside = manifest_path(path).name
+    return f"it is damaged, or was changed; if you changed it, and mean it, take {beside} away"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import struct
 from functools import partial
@@ -52,6 +53,8 @@ class CopyIn:
         # A column of a type that we do not know goes through its text.
         self._staged = [kind if _travels_as_it_is(c) else "text" for kind, c in zip(types, columns, strict=True)]
         self._head = struct.pack(">h", len(columns))
+        taken = {column.name for column in columns}
+        self._number = next(name for name in map("n{}".format, itertools.count()) if name not in taken)
 
     def close(self) -> None:
         """As `Loader`, and so all else. What is set is set in transactions."""
@@ -136,11 +139,16 @@ class CopyIn:
 
         self._begin()
         try:
-            names = [f"c{place}" for place in range(len(self.columns))]
-            listed = ", ".join(f"{name} {kind}" for name, kind in zip(names, self._staged, strict=True))
-            # Names and types of ours. The numbers are in the order of COPY.
-            send(self.connection, f"CREATE TEMP TABLE {STAGING} ({listed}, n serial) ON COMMIT DROP")
-            self._copy(sql.Identifier("pg_temp", STAGING), names, rows)
+            # With the names of the columns, which the server names in its errors. The types are ours.
+            listed = [
+                sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(kind))
+                for column, kind in zip(self.columns, self._staged, strict=True)
+            ]
+            listed.append(sql.SQL("{} serial").format(sql.Identifier(self._number)))  # in the order of COPY
+            create = sql.SQL("CREATE TEMP TABLE {} ({}) ON COMMIT DROP")
+            statement = create.format(sql.Identifier(STAGING), sql.SQL(", ").join(listed))
+            send(self.connection, statement.as_string(self._driver))
+            self._copy(sql.Identifier("pg_temp", STAGING), [column.name for column in self.columns], rows)
             counts = self._merge(rows)
         except BaseException:
             roll_back(self.connection)
@@ -152,16 +160,14 @@ class CopyIn:
         from sqlalchemy.dialects.postgresql import insert
 
         names = [column.name for column in self.columns]
-        staged = sa.table(
-            STAGING, *(sa.column(f"c{place}") for place in range(len(names))), sa.column("n"), schema="pg_temp"
-        )
-        new = {name: self._cast(staged.c[f"c{place}"], place) for place, name in enumerate(names)}
+        staged = sa.table(STAGING, *map(sa.column, (*names, self._number)), schema="pg_temp")
+        new = {name: self._cast(staged.c[name], place) for place, name in enumerate(names)}
         old = self.table.sql.c
         same_id = old[SESSION_ID] == new[SESSION_ID]
         there = (
             self.connection.scalar(sa.select(sa.func.count()).select_from(staged).join(self.table.sql, same_id)) or 0
         )
-        statement = insert(self.table.sql).from_select(names, sa.select(*new.values()).order_by(staged.c.n))
+        statement = insert(self.table.sql).from_select(names, sa.select(*new.values()).order_by(staged.c[self._number]))
         kept = {"preserve_rowcount": True}
         written = self.connection.execute(self._on_conflict(statement, names), execution_options=kept).rowcount
         inserted = min(written, len(rows) - there)
@@ -174,7 +180,9 @@ class CopyIn:
         old = self.table.sql.c
         lost = old[SESSION_ID].is_(None)
         wrong = lost if self.on_conflict != "error" else sa.or_(lost, self._differs(new))
-        query = sa.select(staged.c.n, lost).select_from(staged.outerjoin(self.table.sql, same_id)).where(wrong)
+        query = (
+            sa.select(staged.c[self._number], lost).select_from(staged.outerjoin(self.table.sql, same_id)).where(wrong)
+        )
         for number, is_lost in self.connection.execute(query):
             counts.refused.append((rows[number - 1], NOT_TAKEN if is_lost else TAKEN))
         counts.unchanged -= len(counts.refused)

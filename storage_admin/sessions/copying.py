@@ -15,33 +15,49 @@ from storage_admin.errors import CopyDiffers
 from storage_admin.messages import displayed_url
 from storage_admin.sessions.exporting import Source, header, snapshot
 from storage_admin.sessions.formats import NULL_FORM, OWN, TEXT_FORM, Line, split
-from storage_admin.sessions.importing import Import, Loaded
+from storage_admin.sessions.importing import Import, Loaded, LoadedTable
 from storage_admin.sessions.readers import Section
 from storage_admin.sessions.tables import SESSION_ID, session_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from sqlalchemy import Connection
 
     from storage_admin.schema import TableName
     from storage_admin.sessions.filters import Filter
     from storage_admin.sessions.formats import Header
+    from storage_admin.sessions.loading import OnConflict
     from storage_admin.sessions.tables import SessionTable
 
 BUCKETS = 4_096
 NAMED = 20  # sessions that differ
+KEEPING = ("skip", "newer")  # on a conflict: what is in the target may rightly differ
 CONTEXT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)  # every digit counts
 
 
+class Difference(msgspec.Struct, frozen=True):
+    """Some sessions: how many, and the ids of the first."""
+
+    sessions: int = 0
+    ids: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        more = f" and {self.sessions - len(self.ids):,} more" if self.sessions > len(self.ids) else ""
+        return f"{', '.join(map(repr, self.ids))}{more}"
+
+
 class Compared(msgspec.Struct, frozen=True):
-    """A table of the source beside that of the target; ``missing`` and ``different`` name the first of each."""
+    """A table of the source beside that of the target: of its ``sessions``, ``missing`` are not in the target,
+    ``different`` are others there. ``target_only`` are in the target alone, which a copy leaves.
+    """
 
     table: TableName
     sessions: int
     same: int
-    missing: tuple[str, ...] = ()
-    different: tuple[str, ...] = ()
+    missing: Difference = Difference()
+    different: Difference = Difference()
+    target_only: Difference = Difference()
 
     @property
     def equal(self) -> bool:
@@ -60,14 +76,13 @@ class Copy(Import):
     """Sessions of tables of one database on their way into another; a table that is there is upgraded first."""
 
     def verify(self, connection: Connection, tables: Sequence[SessionTable], wanted: Filter) -> tuple[Compared, ...]:
-        """Compare each table of the source with that of the target. Raises as `Sessions.copy`."""
+        """Compare each table of the source with that of the target."""
         found = []
         for table in tables:
             ref = msgspec.structs.replace(self._ref(header(table)), kinds=())
             with self.admin.opened([ref]) as (there, plans):
                 [target] = session_tables(plans, self.admin.catalog, dialect_of(there.engine))
                 found.append(compare((connection, table), (there, target), wanted, self.without))
-        refuse_differences(found, displayed_url(connection.engine.url), displayed_url(self.admin.url))
         return tuple(found)
 
     def copy(self, connection: Connection, tables: Sequence[SessionTable], wanted: Filter) -> Loaded:
@@ -77,7 +92,7 @@ class Copy(Import):
             return self.take(_section(connection, table, wanted) for table in tables)
 
     @contextmanager
-    def _target(self, header: Header | None) -> Iterator[tuple[Connection, SessionTable, bool]]:
+    def _target(self, header: Header | None) -> Iterator[tuple[Connection, SessionTable, LoadedTable]]:
         ref = self._ref(header)
         with self.admin.opened([ref], writable=True) as (_, [plan]):
             there = plan.live is not None
@@ -117,10 +132,16 @@ def compare(
     if not differing:
         return Compared(source[1].name, here.sessions, here.sessions)
     mine, theirs = ({k: v for k, v in hashes(side) if _bucket(k) in differing} for side in (source, target))
-    missing = [key for key in mine if key not in theirs]
-    different = [key for key, value in mine.items() if key in theirs and theirs[key] != value]
-    same = here.sessions - len(missing) - len(different)
-    return Compared(source[1].name, here.sessions, same, tuple(missing[:NAMED]), tuple(different[:NAMED]))
+    missing = _difference(key for key in mine if key not in theirs)
+    different = _difference(key for key, value in mine.items() if key in theirs and theirs[key] != value)
+    target_only = _difference(key for key in theirs if key not in mine)
+    same = here.sessions - missing.sessions - different.sessions
+    return Compared(source[1].name, here.sessions, same, missing, different, target_only)
+
+
+def _difference(keys: Iterable[str]) -> Difference:
+    found = list(keys)
+    return Difference(len(found), tuple(found[:NAMED]))
 
 
 class _Sums(NamedTuple):
@@ -178,19 +199,20 @@ def _bytes(values: list[Any]) -> bytes:
         return json.dumps(values, sort_keys=True).encode()
 
 
-def refuse_differences(compared: Sequence[Compared], source: str, target: str) -> None:
-    """Say which tables are not the same.
+def refuse_differences(done: Copied, source: str, target: str, on_conflict: OnConflict) -> None:
+    """Say which tables are not the same. What differs is as it should be where it was to be kept.
 
     Raises:
         CopyDiffers
     """
     found = []
-    for table in compared:
-        if not table.equal:
-            missing, different = (", ".join(map(repr, names)) for names in (table.missing, table.different))
-            parts = [f"missing {missing}"] if missing else []
-            parts += [f"different {different}"] if different else []
+    for table in done.tables:
+        wrong = {"missing": table.missing}
+        if on_conflict not in KEEPING:
+            wrong["different"] = table.different
+        parts = [f"{what} {difference}" for what, difference in wrong.items() if difference.sessions]
+        if parts:
             same = f"{table.same:,} of {table.sessions:,} sessions are the same"
             found.append(f"\n  {table.table}: {same}; {'; '.join(parts)}")
     if found:
-        raise CopyDiffers(source=source, target=target, tables="".join(found), compared=tuple(compared))
+        raise CopyDiffers(source=source, target=target, tables="".join(found), result=done)

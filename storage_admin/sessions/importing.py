@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import msgspec
+import sqlalchemy as sa
 from sqlalchemy import exc
 from typing_extensions import Self
 
 from storage_admin.database import dialect_of
 from storage_admin.errors import BadExport, CannotImport, ColumnsMissing
+from storage_admin.executor import add_columns
 from storage_admin.messages import query_error
 from storage_admin.naming import TableRef
+from storage_admin.schema import Column, ColumnType
 from storage_admin.sessions.ahead import ahead
 from storage_admin.sessions.archive import Archive, read_manifest, some_left_out, verify
 from storage_admin.sessions.copy_in import CopyIn
 from storage_admin.sessions.formats import Header, Line, Trailer, line
-from storage_admin.sessions.loading import load
+from storage_admin.sessions.loading import TAKEN, load
 from storage_admin.sessions.parsing import Parser, Unfit
 from storage_admin.sessions.readers import reading
 from storage_admin.sessions.row_loading import IntoMySQL, IntoSQLite
-from storage_admin.sessions.tables import SESSION_ID, session_tables
+from storage_admin.sessions.tables import SESSION_ID, portable_type, session_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
 
     Told = Callable[[int, int | None, int], None]
 
+SETTLED = "Of two sessions with one id, --on-conflict skip, newer or replace says which stays."
 BATCH_ROWS = 10_000
 BATCH_BYTES = 8 << 20
 NAMED = 1_000  # rows that were set aside, that are kept in memory
@@ -61,10 +66,11 @@ class Rejected(msgspec.Struct, frozen=True):
 
 
 class LoadedTable(msgspec.Struct):
-    """What became of the sessions of a table."""
+    """What became of the sessions of a table. ``added`` are extra columns that it got for them."""
 
     table: TableName
     created: bool = False
+    added: list[str] = msgspec.field(default_factory=list)
     read: int = 0
     inserted: int = 0
     updated: int = 0
@@ -171,14 +177,16 @@ class Import:
                 self.loaded.rejects = self.rejects.finish()
         if count := sum(table.rejected for table in self.loaded.tables):
             summary = f"{count:,} rows did not go in; they are in {self.loaded.rejects}:"
-            raise some_left_out(summary, self.loaded.rejected, count, self.loaded)
+            taken = any(rejected.problem == TAKEN for rejected in self.loaded.rejected)
+            raise some_left_out(summary, self.loaded.rejected, count, self.loaded, SETTLED if taken else "")
         return self.loaded
 
     def _section(self, section: Section) -> None:
-        with self._target(section.header) as (connection, table, created):
+        if section.header is None:  # before a table is made for it
+            section = section._replace(lines=self._with_id(section.lines))
+        with self._target(section.header) as (connection, table, report):
             columns = self._columns(table, section.header)
             loader = LOADERS[table.dialect.name](connection, table, columns, self.on_conflict)
-            report = LoadedTable(table.name, created)
             self.loaded.tables.append(report)
             self.rejects.header = section.header
             ignored = () if section.header is None else section.header.columns
@@ -189,18 +197,57 @@ class Import:
             finally:
                 loader.close()
 
+    def _with_id(self, lines: Iterator[Line]) -> Iterator[Line]:
+        """The same lines, of which the first one is looked at.
+
+        Raises:
+            CannotImport: these are no sessions.
+        """
+        first = next(lines, None)
+        if first is None:
+            return lines
+        if first.parts is not None and SESSION_ID not in first.parts:
+            columns = ", ".join(first.parts) or "none"
+            raise CannotImport(
+                file=self.where, problem=f"its first row has no {SESSION_ID}; its columns are: {columns}"
+            )
+        return chain([first], lines)
+
     # --- where to ------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _target(self, header: Header | None) -> Iterator[tuple[Connection, SessionTable, bool]]:
+    def _target(self, header: Header | None) -> Iterator[tuple[Connection, SessionTable, LoadedTable]]:
         ref = self._ref(header)
         with self.admin.opened([ref], writable=True) as (_, [plan]):
             created = plan.live is None
         if created:
             self._create(ref, header)
+        with self._table(ref) as (connection, table):
+            added = self._add_extras(connection, table, header)
+        with self._table(ref) as (connection, table):
+            yield connection, table, LoadedTable(table.name, created, added)
+
+    @contextmanager
+    def _table(self, ref: TableRef) -> Iterator[tuple[Connection, SessionTable]]:
         with self.admin.opened([ref], writable=True) as (connection, plans):
             [table] = session_tables(plans, self.admin.catalog, dialect_of(connection.engine))
-            yield connection, table, created
+            yield connection, table
+
+    def _add_extras(self, connection: Connection, table: SessionTable, header: Header | None) -> list[str]:
+        """Give an empty table the columns that no version knows, where their types mean the same everywhere."""
+        settled = {*self.without, *(column.name for column in table.columns)}
+        columns = header.columns if header is not None else {}
+        # MariaDB's JSON is a text, which nobody would know for JSON afterwards.
+        unfit = ColumnType.JSON if getattr(connection.dialect, "is_mariadb", False) else None
+        extras = [
+            Column(name, kind)
+            for name, live in columns.items()
+            if name not in settled and (kind := portable_type(live)) and kind is not unfit
+        ]
+        if not extras or connection.scalar(sa.select(table.sql.c[SESSION_ID]).limit(1)) is not None:
+            return []
+        add_columns(connection, table.dialect, table.name, extras)
+        return [column.name for column in extras]
 
     def _ref(self, header: Header | None) -> TableRef:
         if header is None:
@@ -242,6 +289,8 @@ class Import:
         if header is None:
             return tuple(usable)
         there = {column.name for column in table.columns}
+        if unknown := sorted({*self.without} - there - {*header.columns}):
+            raise CannotImport(file=self.where, problem=f"there is no column {', '.join(unknown)} to leave out")
         missing = [name for name in header.columns if name not in there and name not in self.without]
         if missing:
             raise ColumnsMissing(
@@ -259,14 +308,13 @@ class Import:
         with ahead(batches(lines, parser, loader)) as found:
             for batch in found:
                 report.read += batch.read
-                for data, rejected in batch.bad:
-                    self._reject(report, data, rejected)
                 counts = load(loader, batch.rows, self.admin.dialect)
                 report.inserted += counts.inserted
                 report.updated += counts.updated
                 report.unchanged += counts.unchanged
-                for row, problem in counts.refused:
-                    self._reject(report, row.line, Rejected(row.number, row.key, problem))
+                refused = [(row.line, Rejected(row.number, row.key, problem)) for row, problem in counts.refused]
+                for data, rejected in sorted(batch.bad + refused, key=lambda one: one[1].line):
+                    self._reject(report, data, rejected)
                 self._bytes += batch.size
                 if self._told is not None:
                     self._told(self.loaded.sessions, self._total, self._bytes)

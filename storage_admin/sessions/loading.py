@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from storage_admin.sessions.parsing import Row
 
 OnConflict = Literal["error", "skip", "newer", "replace"]
-TAKEN = "another session with this id is in the table already"
+TAKEN = "a session with this id is in the table already, and differs"
 NOT_TAKEN = "the database took it without an error and wrote nothing: a trigger, a rule or a policy may do that"
 BUSY_SECONDS = 60
 SQLSTATE = 5  # characters; an error of MySQL has fewer

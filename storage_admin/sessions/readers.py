@@ -59,10 +59,36 @@ def _opened(path: Path | None, compression: str) -> Iterator[BinaryIO]:
         if compression == ".gz":
             yield cast("BinaryIO", gzip.GzipFile(fileobj=file))
         elif compression == ".zst":
-            stream = zstd().ZstdDecompressor().stream_reader(file, read_across_frames=True)
-            yield cast("BinaryIO", io.BufferedReader(stream, BUFFER))
+            yield cast("BinaryIO", io.BufferedReader(_Zstandard(file), BUFFER))
         else:
             yield file
+
+
+class _Zstandard(io.RawIOBase):
+    """A file of frames of Zstandard, decompressed. The reader of the package takes half a frame for the end of it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._new = file, zstd().ZstdDecompressor().decompressobj
+        self._frame, self._data, self._begun = self._new(), memoryview(b""), False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._data:
+            rest = self._frame.unused_data if self._frame.eof else b""
+            if self._frame.eof:
+                self._frame, self._begun = self._new(), False
+            compressed = rest or self._file.read(BUFFER >> 4)
+            if not compressed:
+                if self._begun:
+                    raise EOFError("the last frame is not whole")
+                return 0
+            self._begun = True
+            self._data = memoryview(self._frame.decompress(compressed))
+        size = min(len(buffer), len(self._data))
+        buffer[:size], self._data = self._data[:size], self._data[size:]
+        return size
 
 
 def _lines(form: str, file: BinaryIO, manifest: Manifest | None, where: str) -> Iterator[Line | Header | Trailer]:

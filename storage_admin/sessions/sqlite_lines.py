@@ -7,7 +7,9 @@ judgement of JSON takes longer, and is another one.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from math import isqrt
+from operator import mod
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import sqlalchemy as sa
@@ -15,22 +17,26 @@ import sqlalchemy as sa
 from storage_admin.sessions.formats import NULL_FORM, OWN, LineMaker, StoredText
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from sqlalchemy import Connection
 
     from storage_admin.sessions.tables import SessionColumn, SessionTable
 
-ROWS = 500  # that are fetched together
+FIRST, ROWS, BLOCK = 8, 500, 1 << 17  # rows that are fetched together: at first, at most, and their bytes, about
 ROWID = "rowid"
 UNSAFE = re.compile(rb'[\x00-\x1f"\\]').search  # what has to be escaped in quotes
-# How a value is written, by its type: of NULL nothing.
-WRITTEN: dict[type, bytes] = {bytearray: b"%b", int: b"%d", type(None): b"null%.0a"}
-SPACE = 32  # the last of the characters that JSON may have around it
-NULL = f':"{NULL_FORM}"'.encode()
+NULL = b"null"
 
-_encode = msgspec.json.Encoder().encode
-_look_at = msgspec.json.Decoder(msgspec.Raw).decode
+
+class _JsonNull:
+    """The type, so to say, of a text that is JSON's null."""
+
+
+# How a value is written, by its type: of NULL and of JSON's null nothing of the value itself.
+WRITTEN: dict[type, bytes] = {bytearray: b"%b", int: b"%d", type(None): b"null%.0a", _JsonNull: b"null%.0a"}
+
+_raw = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 def has_rowid(connection: Connection, table: SessionTable) -> bool:
@@ -44,12 +50,31 @@ def has_rowid(connection: Connection, table: SessionTable) -> bool:
     return True
 
 
-class _Plan(NamedTuple):
-    """How a line is made of a row whose values are of certain types; ``json`` and ``texts`` are places in it."""
+class _Templates(dict["tuple[type, ...]", "bytes | None"]):
+    """How a line is made of a row, by the types of its values: most rows of a table are of the same few.
 
-    template: bytes
-    json: tuple[int, ...]
-    texts: tuple[int, ...]
+    None where one of them needs a closer look. The last value of a row is its number.
+    """
+
+    def __init__(self, columns: Sequence[SessionColumn]) -> None:
+        super().__init__()
+        self._columns = columns
+
+    def __missing__(self, kinds: tuple[type, ...]) -> bytes | None:
+        if not all(kind in WRITTEN for kind in kinds):
+            found = None
+        else:
+            nulls = [column for column, kind in zip(self._columns, kinds, strict=False) if kind is _JsonNull]
+            forms = msgspec.json.encode({OWN: {column.name: NULL_FORM for column in nulls}})
+            own = b"," + forms[1:-1] if nulls else b""
+            parts = map(self._part, self._columns, kinds)
+            found = b"{" + b",".join(parts) + own.replace(b"%", b"%%") + b"}%.0a\n"
+        self[kinds] = found
+        return found
+
+    def _part(self, column: SessionColumn, kind: type) -> bytes:
+        value = b'"%b"' if kind is bytearray and not column.is_json else WRITTEN[kind]
+        return msgspec.json.encode(column.name).replace(b"%", b"%%") + b":" + value
 
 
 class SQLiteLines:
@@ -57,10 +82,8 @@ class SQLiteLines:
 
     def __init__(self, connection: Connection, table: SessionTable, columns: Sequence[SessionColumn]) -> None:
         self._connection, self._table, self._columns = connection, table, columns
-        self._keys = [_encode(column.name) for column in columns]
         self._make = LineMaker({column.name: column.is_json for column in columns})
-        # Most rows are of the same few types: each combination is thought about once.
-        self._plans: dict[tuple[type, ...], _Plan | None] = {}
+        self._templates = _Templates(columns)
 
     def query(self, condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
         """The rows that `lines` makes lines of."""
@@ -74,77 +97,90 @@ class SQLiteLines:
         compiled: Any = query.compile(dialect=self._connection.dialect, compile_kwargs={"render_postcompile": True})
         parameters = [compiled.params[name] for name in compiled.positiontup]
         before = driver.text_factory
+        count = FIRST
         try:
             driver.text_factory = bytearray  # of texts alone: a blob is bytes
             cursor = driver.execute(str(compiled), parameters)
-            while rows := cursor.fetchmany(ROWS):
-                yield self._lines(driver, rows)
+            while rows := cursor.fetchmany(count):
+                lines = self._whole(driver, rows, self._lines(rows))
+                yield lines
+                count = max(1, min(ROWS, BLOCK * len(rows) // (sum(map(len, lines)) + 1)))
         finally:
             driver.text_factory = before
 
-    def _lines(self, driver: Any, rows: Sequence[tuple[Any, ...]]) -> list[bytes]:
-        found: list[bytes] = []
-        odd: dict[int, int] = {}
-        for row in rows:
-            line = self._line(row)
-            if line is None:
-                odd[row[-1]] = len(found)
-                line = b""
-            found.append(line)
-        if odd:
-            try:
-                driver.text_factory = StoredText
-                for number, data in self._looked_at(odd):
-                    found[odd[number]] = data
-            finally:
-                driver.text_factory = bytearray
-        return [data for data in found if data]
+    def _lines(self, rows: Sequence[tuple[Any, ...]]) -> list[bytes | None]:
+        """The line of each row, None where it needs a closer look.
 
-    def _line(self, row: tuple[Any, ...]) -> bytes | None:
-        """The line of a row, None where it needs a closer look."""
-        types = tuple(map(type, row))
-        try:
-            plan = self._plans[types]
-        except KeyError:
-            plan = self._plans[types] = self._plan(types)
-        if plan is None:
-            return None
-        nulls = []
-        try:
-            for place in plan.json:
-                value = row[place]
-                _look_at(value)
-                if value[0] <= SPACE or value[-1] <= SPACE:
-                    return None
-                if value == b"null":
-                    nulls.append(place)
-            for place in plan.texts:
-                if UNSAFE(row[place]):
-                    return None
-            line = plan.template % (*row[:-1], self._told(nulls) if nulls else b"")
-            if not (line.isascii() or line.decode()) or line.find(b"\n") != len(line) - 1 or b"\r" in line:
-                return None
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-            return None
-        return line
+        All rows are looked at together, column by column, and where that finds something, fewer of them.
+        """
+        templates = self._looked_over(rows)
+        if None not in templates:
+            return list(map(mod, templates, rows))
+        if len(rows) == 1:
+            return [None]
+        step = isqrt(len(rows))
+        return [line for start in range(0, len(rows), step) for line in self._lines(rows[start : start + step])]
 
-    def _plan(self, types: tuple[type, ...]) -> _Plan | None:
-        parts = []
-        for kind, column, key in zip(types, self._columns, self._keys, strict=False):
-            if kind not in WRITTEN:
-                return None
-            value = b'"%b"' if kind is bytearray and not column.is_json else WRITTEN[kind]
-            parts.append(key.replace(b"%", b"%%") + b":" + value)
-        texts = [place for place, kind in enumerate(types) if kind is bytearray]
-        json = tuple(place for place in texts if self._columns[place].is_json)
-        template = b"{" + b",".join(parts) + b"%b}\n"
-        return _Plan(template, json, tuple(place for place in texts if place not in json))
+    def _looked_over(self, rows: Sequence[tuple[Any, ...]]) -> Sequence[bytes | None]:
+        """The template of each row, None anywhere if one of them needs a closer look."""
+        *columns, numbers = zip(*rows, strict=True)
+        kinds: list[Iterable[type]] = []
+        jsons: list[bytearray] = []
+        others: list[bytearray] = []
+        for column, values in zip(self._columns, columns, strict=True):
+            found: Sequence[type] = tuple(map(type, values))
+            texts = _texts(values, found)
+            if not column.is_json:
+                others += texts
+            elif texts:
+                jsons += texts
+                found = _with_null(values, texts, found)
+            kinds.append(found)
+        if UNSAFE(b"".join(others)) or not _are_json(jsons):
+            return [None]
+        return list(map(self._templates.__getitem__, zip(*kinds, map(type, numbers), strict=True)))
 
-    def _told(self, nulls: Sequence[int]) -> bytes:
-        return b',"%b":{%b}' % (OWN.encode(), b",".join(self._keys[place] + NULL for place in nulls))
-
-    def _looked_at(self, numbers: Sequence[int] | dict[int, int]) -> Iterator[tuple[int, bytes]]:
+    def _whole(self, driver: Any, rows: Sequence[tuple[Any, ...]], lines: list[bytes | None]) -> list[bytes]:
+        """With the lines of the rows that need a closer look, where these are still there."""
+        if None not in lines:
+            return cast("list[bytes]", lines)
+        places = {row[-1]: place for place, row in enumerate(rows) if lines[place] is None}
+        found = list(lines)
         rowid: sa.ColumnElement[Any] = sa.column(ROWID)
         columns = [self._table.sql.c[column.name] for column in self._columns]
-        for number, *values in self._connection.execute(sa.select(rowid, *columns).where(rowid.in_(list(numbers)))):
-            yield number, self._make(values)
+        driver.text_factory = StoredText
+        try:
+            for number, *values in self._connection.execute(sa.select(rowid, *columns).where(rowid.in_(list(places)))):
+                found[places[number]] = self._make(values)
+        finally:
+            driver.text_factory = bytearray
+        return [line for line in found if line is not None]
+
+
+def _texts(values: Sequence[Any], found: Sequence[type]) -> Sequence[bytearray]:
+    """The texts of a column, whose values are of the types that were found: nearly always all, or none."""
+    count = found.count(bytearray)
+    if count in {0, len(values)}:
+        return values if count else ()
+    return [value for value in values if type(value) is bytearray]
+
+
+def _with_null(values: Sequence[Any], texts: Sequence[bytearray], found: Sequence[type]) -> Sequence[type]:
+    """The types with JSON's null as one of them."""
+    count = texts.count(NULL)  # which is equal to such an array
+    if count in {0, len(values)}:
+        return (_JsonNull,) * len(values) if count else found
+    return [_JsonNull if value == NULL else kind for value, kind in zip(values, found, strict=True)]
+
+
+def _are_json(texts: Sequence[bytearray]) -> bool:
+    """Whether each is JSON that can stand in a line as it is: in UTF-8, without space around it or line breaks."""
+    together = b"".join(texts)
+    if b"\n" in together or b"\r" in together:
+        return False
+    try:
+        if sum(map(len, map(_raw, texts))) != len(together):  # space around a value is not in it
+            return False
+        return together.isascii() or together.decode() is not None
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return False

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 USER_ID = "user_id"
 JSON_TYPES = frozenset({"json", "jsonb"})
+TEXT_TYPES = frozenset(
+    {"text", "tinytext", "mediumtext", "longtext", "varchar", "character varying", "char", "character"}
+)
+INTEGER_TYPES = frozenset({"smallint", "mediumint", "int", "integer", "bigint"})
 
 
 class SessionColumn(msgspec.Struct, frozen=True):
@@ -107,6 +111,18 @@ def _columns(live: LiveTable, kinds: Sequence[str], catalog: Catalog) -> tuple[S
     )
 
 
+def portable_type(live: str) -> ColumnType | None:
+    """The logical type of a column that no version knows, by the text of any database. None where a value of it may be
+    another one elsewhere.
+    """
+    name = live.lower().partition("(")[0].strip()
+    if name in JSON_TYPES:
+        return ColumnType.JSON
+    if name in TEXT_TYPES:
+        return ColumnType.TEXT
+    return ColumnType.INTEGER if name in INTEGER_TYPES else None
+
+
 def same_text(column: sa.ColumnElement[Any], value: str, dialect: Dialect) -> sa.ColumnElement[bool]:
     """Whether a column is this text. To MySQL 'A' may be 'a': there it is compared byte by byte too."""
     return one_of(column, [value], dialect)
@@ -125,4 +141,13 @@ def one_of(column: sa.ColumnElement[Any], values: Iterable[str], dialect: Dialec
     return sa.and_(found, there.in_(here))
 
 
-__all__ = ["SESSION_ID", "USER_ID", "SessionColumn", "SessionTable", "one_of", "same_text", "session_tables"]
+__all__ = [
+    "SESSION_ID",
+    "USER_ID",
+    "SessionColumn",
+    "SessionTable",
+    "one_of",
+    "portable_type",
+    "same_text",
+    "session_tables",
+]

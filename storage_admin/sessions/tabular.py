@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from base64 import b64encode
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -220,7 +221,8 @@ def csv_lines(file: BinaryIO, manifest: Manifest | None, where: str) -> Iterator
     except (csv.Error, UnicodeDecodeError) as error:
         raise BadExport(file=where, problem=f"it cannot be read to its end ({error})") from None
     finally:
-        text.detach()  # the file is somebody else's to close
+        with suppress(ValueError):  # who gave up half way has closed it
+            text.detach()  # the file is somebody else's to close
     if manifest is not None:
         yield Trailer(sessions=manifest.sessions)
 

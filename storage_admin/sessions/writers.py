@@ -55,7 +55,7 @@ class JsonLines:
 
     def write(self, lines: Sequence[bytes]) -> list[tuple[bytes, str]]:
         """As they are."""
-        self._archive.write(b"".join(lines))
+        self._archive.write(*lines)
         return []
 
     def end(self, sessions: int) -> None:

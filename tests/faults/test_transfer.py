@@ -159,13 +159,17 @@ def test_a_full_disk_leaves_no_file(database: Database, full: Path, name: str) -
     assert not list(full.iterdir())
 
 
-def test_a_reader_who_has_enough_ends_an_export(database: Database) -> None:
+def test_a_reader_who_goes_away_ends_an_export_and_its_exit_code_says_so(database: Database) -> None:
     many(database)
-    line = f"{sys.executable} -m storage_admin sessions export --to - --db-url '{database.url}' | head -n 3"
+    export = f"{sys.executable} -m storage_admin sessions export --to - --db-url '{database.url}'"
+    line = f"({export}; echo it ended with $? >&2) | head -n 3"
     done = subprocess.run(line, shell=True, capture_output=True, text=True, cwd=ROOT, check=False, timeout=PATIENCE)
     assert len(done.stdout.splitlines()) == 3
     assert "Traceback" not in done.stderr
-    assert "Error" not in done.stderr
+    assert done.stderr.splitlines() == [
+        "Error: Standard output could not be written to its end: whoever read it has gone.",
+        "it ended with 1",
+    ]
 
 
 def test_a_line_that_is_cut_in_an_export(postgres: Database, proxy: Proxy, tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import make_url
 
 from storage_admin import Status
-from storage_admin.errors import ColumnsMissing, CopyDiffers, SomeLeftOut, UsageError
-from storage_admin.sessions import Filter, Sessions
+from storage_admin.errors import CannotImport, ColumnsMissing, CopyDiffers, NoSuchFile, SomeLeftOut, UsageError
+from storage_admin.sessions import Difference, Filter, Sessions
 from storage_admin.sessions.copying import canonical
 from tests.cli.conftest import Result
 from tests.cli.conftest import call as call  # noqa: PLC0414 - a fixture
@@ -84,15 +85,66 @@ def test_a_comparison_names_what_is_missing_and_what_differs(pair: tuple[Databas
         Sessions(here.url).copy(there.url, rejects=tmp_path / "aside.jsonl")
 
 
+@pytest.mark.parametrize("choice", ["skip", "newer"])
+def test_what_was_to_be_kept_may_differ_at_the_end(pair: tuple[Database, Database], choice: Any) -> None:
+    here, there = pair
+    agents(here, "a", "b")
+    agents(there, "b", "z", user_id="mine", updated_at=1800000000)
+    done = Sessions(here.url).copy(there.url, on_conflict=choice)
+    [compared] = done.tables
+    assert (compared.sessions, compared.same) == (2, 1)
+    assert [str(part) for part in (compared.missing, compared.different, compared.target_only)] == ["", "'b'", "'z'"]
+    there.run(f"DELETE FROM {there.table('sessions')} WHERE session_id = 'a'")
+    with pytest.raises(CopyDiffers, match="missing 'a'") as differs:
+        Sessions(here.url).copy(there.url, on_conflict=choice, verify_only=True)
+    assert differs.value.result.tables[0].missing == Difference(1, ("a",))
+
+
+def test_extra_columns_travel_into_a_new_table(pair: tuple[Database, Database]) -> None:
+    here, there = pair
+    table = agents(here, "a", "b")
+    columns = ["notes TEXT", "score BIGINT", *([] if there.dialect.name == "mysql" else ["tags JSON"])]
+    for column in columns:
+        here.run(f"ALTER TABLE {table} ADD COLUMN {column}")
+        here.run(
+            f"UPDATE {table} SET {column.split()[0]} = '[1]' WHERE session_id = 'b'" if "J" in column else "SELECT 1"
+        )
+    here.run(f"UPDATE {table} SET notes = 'n', score = 5 WHERE session_id = 'b'")
+    done = Sessions(here.url).copy(there.url)
+    assert done.loaded is not None
+    assert done.loaded.tables[0].added == [column.split()[0] for column in columns]
+    assert done.tables[0].equal
+    assert there.run(f"SELECT notes, score FROM {there.table('sessions')} ORDER BY session_id") == [
+        (None, None),
+        ("n", 5),
+    ]
+    assert there.admin().check().status is Status.CURRENT
+    assert Sessions(here.url).copy(there.url).tables[0].equal
+
+
+def test_a_comparison_makes_no_file_and_knows_one_by_any_of_its_names(sqlite: Database, tmp_path: Path) -> None:
+    agents(sqlite, "a")
+    with pytest.raises(NoSuchFile):
+        Sessions(sqlite.url).copy(f"sqlite:///{tmp_path}/new.db", verify_only=True)
+    assert not (tmp_path / "new.db").exists()
+    (tmp_path / "link.db").symlink_to(str(make_url(sqlite.url).database))
+    with pytest.raises(UsageError, match="the same database"):
+        Sessions(sqlite.url).copy(f"sqlite:///{tmp_path}/link.db")
+
+
 def test_a_column_that_the_target_lacks_is_named_or_left_out(sqlite: Database, postgres: Database) -> None:
     table = agents(sqlite, "a")
     sqlite.run(f"ALTER TABLE {table} ADD COLUMN notes TEXT DEFAULT 'extra'")
+    postgres.run("CREATE SCHEMA ai")
+    agents(postgres, "z")
     with pytest.raises(ColumnsMissing, match="notes"):
         Sessions(sqlite.url).copy(postgres.url)
+    with pytest.raises(CannotImport, match="no column nots"):
+        Sessions(sqlite.url).copy(postgres.url, without=["notes", "nots"])
     assert Sessions(sqlite.url).copy(postgres.url, without=["notes"]).tables[0].equal
     postgres.run("ALTER TABLE ai.sessions ADD COLUMN notes TEXT")
     Sessions(sqlite.url).copy(postgres.url, on_conflict="replace")
-    assert postgres.run("SELECT notes FROM ai.sessions") == [("extra",)]
+    assert postgres.run("SELECT notes FROM ai.sessions WHERE session_id = 'a'") == [("extra",)]
 
 
 def test_what_a_target_cannot_hold_is_set_aside_and_the_rest_goes_over(
@@ -143,7 +195,17 @@ def test_the_command_copies_compares_and_hides_the_password(
     verified = call("sessions", "copy", "--verify", "--db-url", sqlite.url, "--to", postgres.url)
     assert (verified.code, verified.err) == (0, "sessions: 2 sessions compared, all the same\n")
     postgres.run("DELETE FROM ai.sessions")
-    assert call("sessions", "copy", "--verify", "--db-url", sqlite.url, "--to", postgres.url).code == 1
+    agents(postgres, "b", "z", user_id="mine")
+    differs = call("sessions", "copy", "--verify", "--db-url", sqlite.url, "--to", postgres.url, "-o", "json")
+    [compared] = differs.json["compared"]
+    assert (differs.code, compared["same"], compared["missing"]) == (1, 0, {"sessions": 1, "ids": ["a"]})
+    assert (compared["different"]["ids"], compared["target_only"]["ids"]) == (["b"], ["z"])
+    assert "2 sessions compared, 0 the same, 1 missing, 1 different, 1 in the target only" in differs.err
+    refused = call("sessions", "copy", "--db-url", sqlite.url, "--to", postgres.url, "-o", "json")
+    assert (refused.code, refused.json["loaded"]["tables"][0]["rejected"], refused.json["compared"]) == (6, 1, [])
+    assert "--on-conflict skip, newer or replace" in refused.err
+    kept = call("sessions", "copy", "--db-url", sqlite.url, "--to", postgres.url, "--on-conflict", "skip")
+    assert (kept.code, "1 different" in kept.err) == (0, True)
     failed = call("sessions", "copy", "--db-url", sqlite.url, "--to", "postgresql://a:hunter2@127.0.0.1:1/x", "--debug")
     assert failed.code == 1
     assert "hunter2" not in failed.err

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from random import randbytes
 from typing import Any
 
 import pytest
+import zstandard
 
 from storage_admin import Status
-from storage_admin.errors import BadExport, CannotImport, ColumnsMissing, SomeLeftOut
+from storage_admin.errors import BadExport, CannotImport, ColumnsMissing, NoSuchTable, SomeLeftOut
 from storage_admin.sessions import Sessions
 from tests.conftest import Database
 from tests.sessions.tables import agents, insert, read, stored
@@ -199,14 +202,66 @@ def test_columns_that_the_table_lacks_are_an_error_before_anything_is_written(
     database: Database, tmp_path: Path
 ) -> None:
     table = agents(database, "s1")
-    database.run(f"ALTER TABLE {table} ADD COLUMN notes text; UPDATE {table} SET notes = 'n'")
+    database.run(f"ALTER TABLE {table} ADD COLUMN seen date; UPDATE {table} SET seen = '2026-01-31'")
     Sessions(database.url).export(tmp_path / "out.jsonl")
     database.run(f"DROP TABLE {table}")
-    with pytest.raises(ColumnsMissing, match="notes"):
+    with pytest.raises(ColumnsMissing, match="seen"):
         Sessions(database.url).load(tmp_path / "out.jsonl")
     assert database.run(f"SELECT count(*) FROM {table}") == [(0,)]
-    Sessions(database.url).load(tmp_path / "out.jsonl", without=["notes"])
+    Sessions(database.url).load(tmp_path / "out.jsonl", without=["seen"])
     assert database.run(f"SELECT session_id FROM {table}") == [("s1",)]
+
+
+def test_an_extra_column_comes_back_with_its_table(database: Database, tmp_path: Path) -> None:
+    table = agents(database, "s1")
+    database.run(f"ALTER TABLE {table} ADD COLUMN notes text; UPDATE {table} SET notes = 'n'")
+    before = stored(database, table)
+    Sessions(database.url).export(tmp_path / "out.jsonl")
+    database.run(f"DROP TABLE {table}")
+    assert Sessions(database.url).load(tmp_path / "out.jsonl").tables[0].added == ["notes"]
+    assert stored(database, table) == before
+
+
+def test_what_holds_no_sessions_is_refused_before_a_table_is_made_for_it(database: Database, tmp_path: Path) -> None:
+    (tmp_path / "people.csv").write_text("name,age\nA,5\n")
+    table = database.table("sessions")
+    with pytest.raises(CannotImport, match="its first row has no session_id; its columns are: name, age"):
+        Sessions(database.url).load(tmp_path / "people.csv", f"{table}=agent")
+    with pytest.raises(NoSuchTable):
+        Sessions(database.url).count(tables=[table])
+
+
+def test_a_frame_of_zstandard_that_is_cut_is_not_the_end(database: Database, tmp_path: Path) -> None:
+    lines = b"".join(b'{"session_id":"%d","user_id":"%s"}\n' % (n, randbytes(20).hex().encode()) for n in range(9000))
+    whole = zstandard.ZstdCompressor().compress(lines)
+    table = agents(database)
+    for size in (5, len(whole) // 2, len(whole) - 3):
+        (tmp_path / "cut.jsonl.zst").write_bytes(whole[:size])
+        with pytest.raises(BadExport, match="ends too early"):
+            Sessions(database.url).load(tmp_path / "cut.jsonl.zst", f"{table}=agent")
+    (tmp_path / "two.jsonl.zst").write_bytes(whole + zstandard.ZstdCompressor().compress(b'{"session_id":"last"}\n'))
+    Sessions(database.url).load(tmp_path / "two.jsonl.zst", f"{table}=agent")
+    assert database.run(f"SELECT count(*) FROM {table}") == [(9001,)]
+
+
+def test_what_was_changed_on_purpose_is_let_in_without_its_manifest(database: Database, exported: Path) -> None:
+    exported.write_bytes(exported.read_bytes().replace(b'"u1"', b'"uX"'))
+    with pytest.raises(BadExport, match=r"if you changed it, and mean it, take out\.jsonl\.manifest\.json away"):
+        Sessions(database.url).load(exported)
+
+
+def test_a_column_is_named_as_it_is_called_where_postgres_refuses_a_value(postgres: Database, tmp_path: Path) -> None:
+    postgres.run("CREATE SCHEMA ai")
+    table = agents(postgres, "s0")
+    postgres.run(f"ALTER TABLE {table} ADD COLUMN n0 text")
+    rows = [{"session_id": f"s{n}", "memory": {"n": "1" * 200_000 if n == 2 else "1"}, "n0": "x"} for n in range(3)]
+    path = tmp_path / "deep.jsonl"
+    deep = b'{"session_id":"s9","memory":' + b"[" * 20_000 + b"]" * 20_000 + b"}"
+    path.write_bytes(b"\n".join([deep, *(json.dumps(row).encode() for row in rows)]))
+    with pytest.raises(SomeLeftOut) as failed:
+        Sessions(postgres.url).load(path, f"{table}=agent")
+    assert [row.line for row in failed.value.result.rejected] == [1, 2]
+    assert not re.search(r"\bc\d", failed.value.result.rejected[0].problem)
 
 
 def test_a_table_with_retired_columns_is_created_with_them(database: Database, tmp_path: Path) -> None:

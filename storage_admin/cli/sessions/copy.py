@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -48,33 +48,48 @@ def command(
     """
     from storage_admin.cli.options import open_target
     from storage_admin.cli.sessions.transfer import transfer_progress
+    from storage_admin.errors import CopyDiffers, SomeLeftOut
+    from storage_admin.sessions import Copied
 
     sessions = open_sessions(db_url, schema)
     wanted = filter_of(sessions, options)
-    with transfer_progress("copy") as told:
-        done = sessions.copy(
-            open_target(target),
-            wanted,
-            tables or None,
-            on_conflict=on_conflict,
-            rejects=rejects,
-            without=without,
-            verify_only=verify,
-            told=told,
-        )
-    show(done, output)
+    choice: dict[str, Any] = {"on_conflict": on_conflict, "rejects": rejects, "without": without}
+    try:
+        with transfer_progress("copy") as told:
+            done = sessions.copy(open_target(target), wanted, tables or None, **choice, verify_only=verify, told=told)
+        show(done, output)
+    except CopyDiffers as error:
+        show(error.result, output)
+        raise
+    except SomeLeftOut as error:
+        show(Copied(error.result, ()), output)
+        raise
 
 
 def show(done: Copied, output: str) -> None:
-    """Say what went over, and that it is the same there."""
+    """Say what went over, and whether it is the same there."""
     from storage_admin.cli import output as out
     from storage_admin.cli.sessions.documents import copied_document
+    from storage_admin.cli.sessions.load import show_added
 
     if output != "table":
         out.emit(copied_document(done), output)
     for table in done.loaded.tables if done.loaded is not None else ():
         made = ", created" if table.created else ""
         kept = f", {table.unchanged:,} were there" if table.unchanged else ""
-        out.say(f"{table.table}: {out.count_text(table.inserted + table.updated, 'session')} copied{kept}{made}")
+        refused = f", {table.rejected:,} rejected" if table.rejected else ""
+        copied = out.count_text(table.inserted + table.updated, "session")
+        out.say(f"{table.table}: {copied} copied{kept}{refused}{made}")
+    if done.loaded is not None:
+        show_added(done.loaded)
     for compared in done.tables:
-        out.say(f"{compared.table}: {out.count_text(compared.same, 'session')} compared, all the same")
+        numbers = {
+            "missing": compared.missing,
+            "different": compared.different,
+            "in the target only": compared.target_only,
+        }
+        others = [f"{difference.sessions:,} {what}" for what, difference in numbers.items() if difference.sessions]
+        same = "all the same" if compared.equal else f"{compared.same:,} the same"
+        out.say(
+            f"{compared.table}: {out.count_text(compared.sessions, 'session')} compared, {', '.join([same, *others])}"
+        )

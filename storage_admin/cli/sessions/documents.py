@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from storage_admin.sessions import (
+        Candidates,
         Changed,
         Copied,
         Exported,
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
         Page,
         PruneReport,
         Session,
-        SessionSummary,
         Statistics,
     )
 
@@ -126,7 +126,7 @@ class ChangedRow(Document):
 
 
 class ChangedDocument(Document):
-    """sessions delete."""
+    """sessions delete, sessions rename."""
 
     format: int
     sessions: int
@@ -160,15 +160,27 @@ class ExportedDocument(Document):
     left_out: list[LeftOutRow]
 
 
+class DifferenceRow(Document):
+    """How many sessions, and the ids of the first twenty."""
+
+    sessions: int
+    ids: list[str]
+
+
 class ComparedRow(Document):
     schema: str | None
     table: str
     sessions: int
     same: int
+    missing: DifferenceRow
+    different: DifferenceRow
+    target_only: DifferenceRow
 
 
 class CopiedDocument(Document):
-    """sessions copy. ``loaded`` is null where nothing was copied, with --verify; all ``compared`` are equal."""
+    """sessions copy. ``loaded`` is null where nothing was copied, with --verify; ``compared`` is empty where rows were
+    rejected.
+    """
 
     format: int
     loaded: LoadedDocument | None
@@ -180,6 +192,25 @@ class PrunedRow(Document):
     table: str
     sessions: int
     left: int
+
+
+class CandidatesRow(Document):
+    """Times of the last activity, in seconds since 1970."""
+
+    schema: str | None
+    table: str
+    sessions: int
+    bytes: int
+    oldest: int | None
+    newest: int | None
+
+
+class CandidatesDocument(Document):
+    """sessions prune --dry-run: what would be removed, were it not for --max-rows."""
+
+    format: int
+    sessions: int
+    tables: list[CandidatesRow]
 
 
 class PrunedDocument(Document):
@@ -194,9 +225,12 @@ class PrunedDocument(Document):
 
 
 class LoadedTableRow(Document):
+    """``added`` are extra columns that the table got."""
+
     schema: str | None
     table: str
     created: bool
+    added: list[str]
     read: int
     inserted: int
     updated: int
@@ -222,7 +256,7 @@ class LoadedDocument(Document):
 
 def page_document(page: Page) -> PageDocument:
     """The document of a page."""
-    rows = [_row(session) for session in page.sessions]
+    rows = [SessionRow(**_facts(session)) for session in page.sessions]
     return PageDocument(format=FORMAT, sort=page.sort, sessions=rows, next=page.next, notes=list(page.notes))
 
 
@@ -252,7 +286,7 @@ def statistics_document(found: Iterable[Statistics]) -> StatisticsDocument:
 
 def changed_document(done: Iterable[Changed]) -> ChangedDocument:
     """The document of what was deleted."""
-    rows = [ChangedRow(schema=c.table.schema, table=c.table.name, sessions=c.sessions) for c in done]
+    rows = [ChangedRow(**_facts(changed)) for changed in done]
     return ChangedDocument(format=FORMAT, sessions=sum(row.sessions for row in rows), tables=rows)
 
 
@@ -275,10 +309,7 @@ def exported_document(done: Exported) -> ExportedDocument:
         bytes=done.bytes,
         sha256=done.sha256,
         tables=tables,
-        left_out=[
-            LeftOutRow(schema=o.table.schema, table=o.table.name, session_id=o.session_id, problem=o.problem)
-            for o in done.left_out
-        ],
+        left_out=[LeftOutRow(**_facts(left_out)) for left_out in done.left_out],
     )
 
 
@@ -290,19 +321,19 @@ def pruned_document(report: PruneReport) -> PrunedDocument:
         left=report.left,
         archive=str(report.archive) if report.archive is not None else None,
         sha256=report.manifest.sha256 if report.manifest is not None else None,
-        tables=[
-            PrunedRow(schema=each.table.schema, table=each.table.name, sessions=each.sessions, left=each.left)
-            for each in report.tables
-        ],
+        tables=[PrunedRow(**_facts(pruned)) for pruned in report.tables],
     )
+
+
+def candidates_document(found: Iterable[Candidates]) -> CandidatesDocument:
+    """The document of what a prune would remove."""
+    tables = [CandidatesRow(**_facts(candidates)) for candidates in found]
+    return CandidatesDocument(format=FORMAT, sessions=sum(row.sessions for row in tables), tables=tables)
 
 
 def copied_document(done: Copied) -> CopiedDocument:
     """The document of a copy."""
-    compared = [
-        ComparedRow(schema=each.table.schema, table=each.table.name, sessions=each.sessions, same=each.same)
-        for each in done.tables
-    ]
+    compared = [msgspec.convert(_facts(each), ComparedRow, from_attributes=True) for each in done.tables]
     loaded = loaded_document(done.loaded) if done.loaded is not None else None
     return CopiedDocument(format=FORMAT, loaded=loaded, compared=compared)
 
@@ -313,27 +344,16 @@ def loaded_document(done: Loaded) -> LoadedDocument:
         format=FORMAT,
         sessions=done.sessions,
         rejects=str(done.rejects) if done.rejects is not None else None,
-        tables=[
-            LoadedTableRow(
-                schema=t.table.schema,
-                table=t.table.name,
-                created=t.created,
-                read=t.read,
-                inserted=t.inserted,
-                updated=t.updated,
-                unchanged=t.unchanged,
-                rejected=t.rejected,
-            )
-            for t in done.tables
-        ],
+        tables=[LoadedTableRow(**_facts(table)) for table in done.tables],
         rejected=[RejectedRow(line=r.line, session_id=r.session_id, problem=r.problem) for r in done.rejected],
     )
 
 
-def _row(session: SessionSummary) -> SessionRow:
-    facts = msgspec.structs.asdict(session)
+def _facts(value: msgspec.Struct) -> dict[str, Any]:
+    """The fields of a value, with the name of its table in two."""
+    facts = msgspec.structs.asdict(value)
     table = facts.pop("table")
-    return SessionRow(schema=table.schema, table=table.name, **facts)
+    return {"schema": table.schema, "table": table.name, **facts}
 
 
 def _message(message: Message) -> MessageRow:
@@ -360,7 +380,7 @@ def _statistics(found: Statistics) -> StatisticsRow:
         days=_growth(found.days),
         months=_growth(found.months),
         retentions=[RetentionRow(days=r.days, sessions=r.sessions, bytes=r.bytes) for r in found.retentions],
-        largest=[_row(session) for session in found.largest],
+        largest=[SessionRow(**_facts(session)) for session in found.largest],
         **values,
     )
 

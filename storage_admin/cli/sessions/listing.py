@@ -54,21 +54,17 @@ def command(
                 s.kind,
                 s.user_id or "-",
                 s.entity_id or "-",
-                (s.name or "-")[:NAME_SHOWN],
+                out.cut_text(s.name or "-", NAME_SHOWN),
                 time_text(s.updated_at if s.updated_at is not None else s.created_at),
                 "-" if s.runs is None else f"{s.runs:,}",
                 out.size_text(s.bytes),
             )
             for s in page.sessions
         ]
-        out.show_table(headers, [[_line(cell) for cell in row] for row in rows], right=("Runs", "Size"))
+        lines = [[out.one_line(cell) for cell in row] for row in rows]
+        out.show_table(headers, lines, right=("Runs", "Size"), cut=("Table", "User", "Of", "Name"))
     out.show_notes(page.notes)
     if page.next is not None:
         out.say(f"{out.count_text(len(page.sessions), 'session')}; the next page: --from {page.next}")
     else:
         out.say(out.count_text(len(page.sessions), "session") if page.sessions else "No session is like that.")
-
-
-def _line(text: str) -> str:
-    # What a user called a session must neither break the table nor speak to the terminal.
-    return "".join(c if c.isprintable() else "?" for c in text)

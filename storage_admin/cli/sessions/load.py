@@ -101,3 +101,13 @@ def show(done: Loaded, output: str) -> None:
         for t in done.tables
     ]
     out.show_table(headers, rows, right=headers[1:])
+    show_added(done)
+
+
+def show_added(done: Loaded) -> None:
+    """Say which columns were added, and where."""
+    from storage_admin.cli.output import say
+
+    for table in done.tables:
+        if table.added:
+            say(f"{table.table}: extra columns added: {', '.join(table.added)}")

@@ -76,7 +76,7 @@ def command(
     if _begun(place):
         say(f"{place}.partial is there: what an earlier prune removed is in it, and this one goes on with it.")
     if dry_run or not (found or _begun(place)):
-        say("Nothing was removed." if found else "Nothing is that old.")
+        _show_dry(found, output, dry_run=dry_run, max_rows=max_rows)
         return 0
     if not yes and not agreed(f"Remove them{' for good' if place is None else f' into {place}'}?"):
         return 1
@@ -98,6 +98,19 @@ def _prune(sessions: Sessions, old: Old, tables: tuple[str, ...], place: str | N
         if _begun(place):
             say(f"What was removed so far is in {place}.partial; the same command with --archive {place} goes on.")
         raise
+
+
+def _show_dry(found: tuple[Candidates, ...], output: str, *, dry_run: bool, max_rows: int | None) -> None:
+    """Say that nothing was removed."""
+    from storage_admin.cli import output as out
+    from storage_admin.cli.sessions.documents import candidates_document, pruned_document
+    from storage_admin.sessions import PruneReport
+
+    if output != "table":
+        out.emit(candidates_document(found) if dry_run else pruned_document(PruneReport(())), output)
+    total = sum(each.sessions for each in found)
+    most = f"; a run with --max-rows {max_rows} would remove that many" if max_rows and max_rows < total else ""
+    out.say(f"Nothing was removed{most}." if found else "Nothing is that old.")
 
 
 def _begun(place: str | None) -> bool:

@@ -12,6 +12,7 @@ from storage_admin.cli.sessions.options import open_sessions, time_text
 if TYPE_CHECKING:
     from storage_admin.sessions import Message, Session
 
+NAME_SHOWN = 80
 FOLDED = 200  # characters of a tool's arguments or result, and of what a model was told to be
 COLOURS = {"user": "cyan", "assistant": "green", "tool": "yellow", "system": "magenta", "developer": "magenta"}
 
@@ -56,11 +57,11 @@ def _show(session: Session, *, full: bool) -> None:
 
     about = [f"{session.table}, {session.kind} {session.entity_id or ''}".strip()]
     about += [f"user {session.user_id}"] if session.user_id else []
-    about += [f"named {session.name}"] if session.name else []
+    about += [f"named {out.cut_text(session.name, NAME_SHOWN)}"] if session.name else []
     about += [f"created {time_text(session.values.get('created_at'))} UTC"]
     if session.values.get("updated_at") is not None:
         about += [f"updated {time_text(session.values['updated_at'])} UTC"]
-    click.echo(f"{click.style(_clean(session.session_id), bold=True)}: {_clean(', '.join(about))}")
+    click.echo(f"{click.style(out.one_line(session.session_id), bold=True)}: {out.one_line(', '.join(about))}")
     messages = conversation(session)
     run = 0
     for message in messages:
@@ -77,15 +78,17 @@ def _show(session: Session, *, full: bool) -> None:
 
 
 def _show_message(message: Message, *, full: bool) -> None:
+    from storage_admin.cli import output as out
+
     who = f"{message.role} {message.tool}" if message.tool else message.role
     at = f" {time_text(message.at)}" if message.at is not None else ""
     folds = not full and message.role not in ("user", "assistant")
     content = _folded(message.content) if folds else message.content
-    label = click.style(_clean(who), fg=COLOURS.get(message.role), bold=True)
+    label = click.style(out.one_line(who), fg=COLOURS.get(message.role), bold=True)
     click.echo(f"{label}{at}: {_clean(content)}" if content else f"{label}{at}:")
     for call in message.tool_calls:
         arguments = call.arguments if full else _folded(call.arguments)
-        click.echo(f"  calls {_clean(call.name)}({_clean(arguments)})")
+        click.echo(f"  calls {out.one_line(call.name)}({_clean(arguments)})")
 
 
 def _folded(text: str) -> str:

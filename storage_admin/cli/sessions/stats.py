@@ -13,12 +13,23 @@ if TYPE_CHECKING:
     from storage_admin.sessions import Statistics
 
 SHOWN = 12
+DAY = 86_400  # seconds
+
+
+def whole_days(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> tuple[int, ...]:
+    """Ages, or numbers, as whole days."""
+    from storage_admin.sessions import parse_age
+
+    days = tuple(int(value) if value.isdecimal() else parse_age(value) // DAY for value in values)
+    if 0 in days:
+        raise click.BadParameter("at least a day")
+    return days
 
 
 @click.command("stats")
 @tables_argument
 @filter_options
-@click.option("--retention", type=click.IntRange(min=1), multiple=True, metavar="DAYS", help="What would it remove?")
+@click.option("--retention", callback=whole_days, multiple=True, metavar="AGE", help="What would it remove? 90d, 26w.")
 @database_options
 @output_option
 def command(
@@ -53,7 +64,7 @@ def command(
         )
         for s in found
     ]
-    out.show_table(headers, rows, right=("Sessions", "Users", "Runs", "Size"))
+    out.show_table(headers, rows, right=("Sessions", "Users", "Runs", "Size"), cut=("Table", "Kinds"))
     for statistics in found:
         if statistics.sessions:
             _show(statistics)
@@ -70,5 +81,8 @@ def _show(statistics: Statistics) -> None:
     retained = [(f"{r.days} days", f"{r.sessions:,}", out.size_text(r.bytes)) for r in statistics.retentions]
     out.show_table(("Retention", "Would remove", "Size"), retained, right=("Would remove", "Size"))
     click.echo()
-    largest = [(s.session_id, s.user_id or "-", s.runs or 0, out.size_text(s.bytes)) for s in statistics.largest]
-    out.show_table(("Largest", "User", "Runs", "Size"), largest, right=("Runs", "Size"))
+    largest = [
+        (out.one_line(s.session_id), out.one_line(s.user_id or "-"), s.runs or 0, out.size_text(s.bytes))
+        for s in statistics.largest
+    ]
+    out.show_table(("Largest", "User", "Runs", "Size"), largest, right=("Runs", "Size"), cut=("User",))

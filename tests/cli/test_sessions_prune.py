@@ -1,0 +1,73 @@
+"""`sessions prune` as it is typed, and what a terminal makes of tables."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from storage_admin.cli.schemas import DOCUMENTS
+from tests.cli.conftest import Result
+from tests.conftest import Database
+from tests.sessions.tables import agents
+
+Call = Callable[..., Result]
+
+
+def test_a_dry_run_and_an_empty_one_are_documents_too(call: Call, database: Database) -> None:
+    table = agents(database, "s1", "s2")
+    options = ["--older-than", "1d", "-o", "json", "--db-url", database.url]
+    dry = call("sessions", "prune", "--dry-run", "--max-rows", "1", *options)
+    assert (dry.code, dry.json["sessions"], [row["sessions"] for row in dry.json["tables"]]) == (0, 2, [2])
+    assert set(dry.json) == set(DOCUMENTS["sessions-prune-dry-run"].__struct_fields__)
+    assert "a run with --max-rows 1 would remove that many" in dry.err
+    assert database.run(f"SELECT count(*) FROM {table}") == [(2,)]
+    done = call("sessions", "prune", "--yes", "--no-archive", *options)
+    assert (done.code, done.json["sessions"]) == (0, 2)
+    again = call("sessions", "prune", "--yes", "--no-archive", *options)
+    assert (again.code, again.json["sessions"], again.err) == (0, 0, "Nothing is that old.\n")
+
+
+def test_a_renamed_session_is_a_document_and_an_age_a_retention(call: Call, database: Database) -> None:
+    table = agents(database, "s1")
+    done = call("sessions", "rename", "s1", "Mine", "-o", "json", "--db-url", database.url)
+    assert (done.code, done.json["sessions"], done.json["tables"][0]["table"]) == (0, 1, table.rpartition(".")[2])
+    options = ["--retention", "26w", "--retention", "7", "-o", "json", "--db-url", database.url]
+    [numbers] = call("sessions", "stats", *options).json["tables"]
+    assert [row["days"] for row in numbers["retentions"]] == [182, 7]
+    assert call("sessions", "stats", "--retention", "1h", "--db-url", database.url).code == 64
+    assert call("sessions", "stats", "--retention", "soon", "--db-url", database.url).code == 64
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals")
+def test_a_list_fits_the_terminal_and_a_pipe_gets_all_of_it(sqlite: Database, tmp_path: Path) -> None:
+    agents(sqlite, "a-session-id-that-is-never-cut-0001", user_id="somebody with\na very long name indeed" * 2)
+    command = [sys.executable, "-m", "storage_admin", "sessions", "list", "--db-url", sqlite.url]
+    piped = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert "somebody with?a very long name indeed" * 2 in piped.stdout
+    primary, secondary = pty.openpty()
+    environment = os.environ | {"COLUMNS": "120"}
+    with subprocess.Popen(command, stdout=secondary, stderr=subprocess.PIPE, env=environment, cwd=tmp_path) as process:
+        os.close(secondary)
+        shown = b""
+        with os.fdopen(primary, "rb", buffering=0) as terminal:
+            while part := _read(terminal):
+                shown += part
+        process.communicate()
+    lines = shown.decode().splitlines()
+    assert max(map(len, lines)) <= 120
+    assert "a-session-id-that-is-never-cut-0001" in lines[-1]
+    assert "somebody with?a" in lines[-1]
+    assert "…" in lines[-1]
+
+
+def _read(terminal: object) -> bytes:
+    try:
+        return terminal.read(4096)  # type: ignore[attr-defined,no-any-return]  # a raw file
+    except OSError:  # how Linux says that nobody writes to a terminal any more
+        return b""
