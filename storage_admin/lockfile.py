@@ -156,13 +156,16 @@ def survey_lock(
     A table that a newer catalogue than this one has seen is ahead, as it would be in the database.
 
     Raises:
-        LockFileError: a named table is not in the file.
+        LockFileError: a named table is not in the file, or there is none to compare.
     """
     product, _, version = lock.dialect.partition("-")
     dialect = dialect_named(lock.dialect)
     taken = {TableName(t.live.name.schema, n) for t in lock.tables for n in (t.live.name.name, *t.live.index_names)}
     chosen = _chosen(lock, dialect, file, refs, schema)
     plans = tuple(_plan(table, kinds, catalog, dialect, taken) for table, kinds in chosen)
+    if not plans:
+        where = f" of the schema {schema}" if schema is not None else ""
+        raise LockFileError(file=file, problem=f"it holds no table{where}", advice=AGAIN)
     return Survey(DatabaseInfo(product, version, file), catalog.head, plans, tuple(_notes(lock, catalog, file)))
 
 

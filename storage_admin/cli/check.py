@@ -96,9 +96,8 @@ def command(
 
     if against == "offline" and db_url is not None:
         raise click.UsageError("--against offline needs no database; leave out --db-url.")
-    look = (
-        partial(_offline, lock_file, tables, schema) if against == "offline" else partial(_live, tables, db_url, schema)
-    )
+    offline, live = partial(_offline, tables, lock_file, schema), partial(_live, tables, db_url, schema)
+    look: Callable[[], Look] = offline if against == "offline" else live
     if output in CI_OUTPUTS:
         survey = _for_ci(output, fail_on, annotate, look)
     else:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from storage_admin.errors import LockFileError
 from storage_admin.lockfile import LOCK_FILE, read_lock
 
 if TYPE_CHECKING:
@@ -53,7 +55,9 @@ def in_file(file: Path) -> Callable[[Plan], Place | None]:
 
 def in_usual_files() -> Callable[[Plan], Place | None]:
     """The lock file, where it names the table; else what configures or requires storage-admin; else nowhere."""
-    lock = read_lock(Path(LOCK_FILE)) if Path(LOCK_FILE).is_file() else None
+    lock = None
+    with suppress(LockFileError):  # a check of the database does not depend on it
+        lock = read_lock(Path(LOCK_FILE))
     known = {table.live.name for table in lock.tables} if lock else set()
     found = ((name, _ours(_lines(Path(name)))) for name in USUAL if Path(name).is_file())
     otherwise = next((Place(from_root(Path(name)), line) for name, line in found if line), None)
