@@ -65,10 +65,6 @@ class LockFile(msgspec.Struct, frozen=True):
     head: int
     tables: tuple[LockedTable, ...]
 
-    def line(self, table: TableName) -> int:
-        """The line of the file that names a table, 1 for a table that is not there."""
-        return next((locked.line for locked in self.tables if locked.live.name == table), 1)
-
 
 # --- the format of the file --------------------------------------------------------------------------------
 
@@ -157,16 +153,22 @@ def survey_lock(
 
     Raises:
         LockFileError: a named table is not in the file, or there is none to compare.
+        UnknownKind: somebody wrote a kind into the file that there is not.
     """
     product, _, version = lock.dialect.partition("-")
     dialect = dialect_named(lock.dialect)
     taken = {TableName(t.live.name.schema, n) for t in lock.tables for n in (t.live.name.name, *t.live.index_names)}
-    chosen = _chosen(lock, dialect, file, refs, schema)
-    plans = tuple(_plan(table, kinds, catalog, dialect, taken) for table, kinds in chosen)
+    plans = []
+    for table, named in _chosen(lock, dialect, file, refs, schema):
+        newest = max(table.version or 0, table.recorded or 0)
+        if lock.head > catalog.head and not {*table.kinds} <= {*catalog.kinds}:
+            newest = max(newest, lock.head)
+        ahead = newest > catalog.head
+        plans.append(_ahead(table, newest, catalog) if ahead else _plan(table, named, catalog, dialect, taken))
     if not plans:
         where = f" of the schema {schema}" if schema is not None else ""
         raise LockFileError(file=file, problem=f"it holds no table{where}", advice=AGAIN)
-    return Survey(DatabaseInfo(product, version, file), catalog.head, plans, tuple(_notes(lock, catalog, file)))
+    return Survey(DatabaseInfo(product, version, file), catalog.head, tuple(plans), tuple(_notes(lock, catalog, file)))
 
 
 def _chosen(
@@ -184,15 +186,17 @@ def _chosen(
         yield from ((table, ref.kinds) for table in found)
 
 
+def _ahead(table: LockedTable, recorded: int, catalog: Catalog) -> Plan:
+    live = table.live
+    return Plan(live.name, table.kinds, Status.AHEAD, None, catalog.head, recorded=recorded, live=live)
+
+
 def _plan(
     table: LockedTable, named: tuple[str, ...], catalog: Catalog, dialect: Dialect, taken: Collection[TableName]
 ) -> Plan:
-    newest = max(table.version or 0, table.recorded or 0)
-    if newest > catalog.head or not {*table.kinds} <= {*catalog.kinds}:
-        status, live = Status.AHEAD, table.live
-        return Plan(live.name, table.kinds, status, None, catalog.head, recorded=newest or None, live=live)
+    known = tuple(catalog.known_kind(kind) for kind in table.kinds)
     identity = identify(table.live.shape, catalog, dialect)
-    kinds = with_named(identity, (*table.kinds, *named), catalog)
+    kinds = with_named(identity, (*known, *named), catalog)
     plan = compare(table.live, kinds, catalog, dialect, recorded=table.recorded, taken=taken)
     if not (plan.builds and table.large):
         return plan
@@ -226,13 +230,20 @@ def read_lock(path: Path) -> LockFile:
             problem = f"its format is {file.format}, and this storage-admin reads {FORMAT}; install a newer one"
             raise LockFileError(file=path, problem=problem, advice="")
         dialect_named(file.dialect)
-        return LockFile(file.dialect, file.head, tuple(_tables(file, text)))
+        lock = LockFile(file.dialect, file.head, tuple(_tables(file, text)))
     except FileNotFoundError:
         raise LockFileError(file=path, problem="there is no such file", advice=AGAIN) from None
     except OSError as error:
         raise LockFileError(file=path, problem=f"it cannot be read: {error.strerror}", advice="") from None
     except (TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError, BadTableName, UnsupportedDatabase) as error:
         raise LockFileError(file=path, problem=str(error).rstrip("."), advice=AGAIN) from None
+    seen: set[TableName] = set()
+    for table in lock.tables:
+        if table.live.name in seen:  # a merge kept both sides
+            problem = f"line {table.line}: {table.live.name} is there twice"
+            raise LockFileError(file=path, problem=problem, advice=AGAIN)
+        seen.add(table.live.name)
+    return lock
 
 
 def _tables(file: File, text: str) -> Iterator[LockedTable]:
@@ -272,20 +283,20 @@ def write_lock(lock: LockFile, path: Path) -> bool:
         LockFileError: there is a file of another sort, or it cannot be written.
     """
     text = lock_text(lock)
+    temporary = path.with_name(f".{path.name}.part")
     try:
         if path.exists():
             old = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else "another"
             if old == text:
                 return False
             if old and not old.startswith(SIGN):
-                raise LockFileError(
-                    file=path,
-                    problem="that is no lock file, and was left as it is",
-                    advice="Choose another --lock-file.",
-                )
-        temporary = path.with_name(f".{path.name}.part")
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        temporary.replace(path)
+                problem, advice = "that is no lock file, and was left as it is", "Choose another --lock-file."
+                raise LockFileError(file=path, problem=problem, advice=advice)
+        try:
+            temporary.write_text(text, encoding="utf-8", newline="\n")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise LockFileError(file=path, problem=f"it cannot be written: {error.strerror}", advice="") from None
     return True

@@ -6,11 +6,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from storage_admin import Catalog, Status, StorageAdmin
 from storage_admin.catalog import default_folder, load_catalog
-from storage_admin.errors import LockFileError, NoSuchTable
+from storage_admin.errors import LockFileError, NoSuchTable, UnknownKind
 from storage_admin.lockfile import lock_text, read_lock, survey_lock, write_lock
 from storage_admin.naming import TableRef
 from storage_admin.render import render
@@ -113,9 +114,8 @@ def test_a_file_is_the_same_for_the_same_tables_and_is_read_back_as_it_was_writt
     assert lock_text(again) == text
     assert {t.live.name.name for t in again.tables} == {*hostile, "plain"}
     assert {t.live.index_names for t in again.tables} == {tuple(sorted(t.live.index_names)) for t in lock.tables}
-    assert text.split("\n")[again.line(next(t.live.name for t in again.tables if t.live.name.name == "plain")) - 1] == (
-        f'    "{database.table("plain")}",'
-    )
+    [plain] = [t for t in again.tables if t.live.name.name == "plain"]
+    assert text.split("\n")[plain.line - 1] == f'    "{database.table("plain")}",'
 
 
 def test_tables_that_are_alike_share_one_block(sqlite: Database) -> None:
@@ -172,6 +172,36 @@ def test_a_file_edited_by_hand_is_read_whole(tmp_path: Path, sqlite: Database) -
     path.write_text(path.read_text().replace("[[tables]]", "[[ tables ]]"))
     assert [str(t.live.name) for t in read_lock(path).tables] == ["a", "b"]
     assert path.read_text().split("\n")[read_lock(path).tables[0].line - 1] == '    "a",'
+
+
+def test_what_a_merge_leaves_is_refused_and_written_anew(tmp_path: Path, sqlite: Database) -> None:
+    path = tmp_path / "storage-admin.lock"
+    sqlite.admin().upgrade(["a=agent"], to=6)
+    write_lock(sqlite.admin().lock(), path)
+    old = path.read_text()
+    sqlite.admin().upgrade()
+    write_lock(sqlite.admin().lock(), path)
+    new = path.read_text()
+    both = old + new[new.index("[[tables]]") :]
+    for merged, problem in ((both, "a is there twice"), (f"{old}<<<<<<< theirs\n", "Invalid statement")):
+        path.write_text(merged)
+        with pytest.raises(LockFileError, match=problem):
+            read_lock(path)
+        assert write_lock(sqlite.admin().lock(), path)
+        assert path.read_text() == new
+
+
+def test_a_kind_that_there_is_not_is_a_mistake_in_the_file_unless_the_file_is_newer(
+    sqlite: Database, catalog: Catalog, older: Older
+) -> None:
+    sqlite.admin().upgrade(["a=workflow_v2"], to=9)
+    lock = sqlite.admin().lock()
+    [plan] = survey_lock(lock, older(7), "x").plans
+    assert (plan.status, plan.recorded) == (Status.AHEAD, catalog.head)
+    [table] = lock.tables
+    wrong = msgspec.structs.replace(lock, tables=(msgspec.structs.replace(table, kinds=("workflw_v2",)),))
+    with pytest.raises(UnknownKind, match="Did you mean workflow_v2?"):
+        survey_lock(wrong, catalog, "x")
 
 
 def test_a_file_of_somebody_else_is_not_replaced(tmp_path: Path, sqlite: Database) -> None:
