@@ -114,6 +114,7 @@ def test_github_gets_an_annotation_and_a_summary(
         ("warning", "ahead: newer"),
     ]
     sql = call("plan", "--sql", *all_states).out
+    assert "storage-admin upgrade gone=team\nCREATE TABLE gone (" in found[1].message
     first, *statements = found[0].message.splitlines()
     assert first.startswith("old (agent), version 6 (agno 1.1.14) -> 10: add team_session_id; create 1 index.")
     assert "\n".join(statements) in sql
@@ -128,20 +129,22 @@ def test_nothing_in_a_name_ends_an_annotation_or_a_cell(
     call: Call, sqlite: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", "summary.md")
-    hostile = ["100%25", "a::b,c", "x\n::error::y", "```|<b>`", "nul\x01"]
+    hostile = ["100%25", "a::b,c", "under_score", "x\n::error::y", "```|<b>`", "nul\x01"]
     sqlite.admin().upgrade([TableRef(name, kinds=("agent",)) for name in hostile], to=6)
     outputs = {output: call("check", "--db-url", sqlite.url, "-o", output).out for output in CI_OUTPUTS}
     found = annotated(outputs["github"])
     assert sorted(a.properties["title"] for a in found) == sorted(
-        f"pending: {name}" for name in ["100%25", "a::b,c", "x\\n::error::y", "```|<b>`", "nul\\x01"]
+        f"pending: {name}" for name in ["100%25", "a::b,c", "under_score", "x\\n::error::y", "```|<b>`", "nul\\x01"]
     )
     assert {len(outputs["github"].splitlines()), len(found)} == {len(hostile)}
-    assert all(any(f'"{name}"' in a.message for a in found) for name in hostile)
+    assert all(any(name in a.message.split("ALTER TABLE")[1] for a in found) for name in hostile)
     assert len(junit(outputs["junit"]).findall(".//failure")) == len(hostile)
     assert len(sarif_run(outputs["sarif"])["results"]) == len(hostile)
     summary = Path("summary.md").read_text()
     assert "<b>" not in re.sub(r"^(`{3,})sql$.*?^\1$", "", summary, flags=re.DOTALL | re.MULTILINE)
     assert summary.count("````sql\n") == 1
+    assert r"| <code>under\_score</code> |" in summary
+    assert "<summary>under_score</summary>" in summary
 
 
 def test_many_tables_fit_into_a_summary_and_github_shows_ten(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,7 +71,7 @@ def _summary(survey: Survey, results: Sequence[Result]) -> Iterator[str]:
     )
     yield f"{count_text(len(survey.plans), 'table')}, {current:,} current\n\n"
     if results:
-        yield "| Table | State | Fails | |\n|---|---|---|---|\n"
+        yield "| Table | State | Fails | What is found |\n|---|---|---|---|\n"
     for result in results:
         cells = (_code(result.table), result.rule.id, "yes" if result.fails else "no", _cell(result.message))
         yield f"| {' | '.join(cells)} |\n"
@@ -85,7 +86,8 @@ def _summary(survey: Survey, results: Sequence[Result]) -> Iterator[str]:
 def _details(result: Result) -> str:
     sql = "".join(f"{statement};\n" for statement in result.statements)
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", sql)), default=0))
-    return f"\n<details><summary>{_cell(result.table)}</summary>\n\n{fence}sql\n{sql}{fence}\n\n</details>\n"
+    title = escape(result.table)  # in a block of HTML, where Markdown is not read
+    return f"\n<details><summary>{title}</summary>\n\n{fence}sql\n{sql}{fence}\n\n</details>\n"
 
 
 def _fitting(parts: Iterable[str]) -> str:

@@ -110,4 +110,5 @@ def _message(plan: Plan, catalog: Catalog) -> str:
     if plan.status is Status.AHEAD:
         return f"{subject} was {pending_text(plan)}; install that release, or a newer one"
     steps = f"version {version_text(plan, catalog)} -> {plan.target_version}"
-    return f"{subject}, {steps}: {pending_text(plan)}. To do it: storage-admin upgrade {plan.table}"
+    named = f"{plan.table}={','.join(plan.kinds)}" if plan.status is Status.MISSING else plan.table
+    return f"{subject}, {steps}: {pending_text(plan)}. To do it: storage-admin upgrade {named}"
