@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from storage_admin.dialects import Dialect
     from storage_admin.doctor import Diagnosis
     from storage_admin.history import Revision
+    from storage_admin.lockfile import LockFile
 
 
 class StorageAdmin:
@@ -235,6 +236,13 @@ class StorageAdmin:
             if not found:
                 finder.survey([ref])  # says that there is no such table, if that is why
         return found
+
+    def lock(self, tables: Iterable[str | TableRef] | None = None) -> LockFile:
+        """The named tables, or all, as they are now, as `lockfile` compares them later. Raises as `inspect`."""
+        from storage_admin.lockfile import lock_tables
+
+        with self.opened(tables) as (connection, plans):
+            return lock_tables(connection, self.dialect, plans, self.catalog.head)
 
     @contextmanager
     def opened(

@@ -111,6 +111,10 @@ class ReleasedFileChanged(StorageAdminError):
     files: Sequence[str]
 
 
+class LockFileError(StorageAdminError):
+    """{file}: {problem}. {advice}"""
+
+
 # --- the database ------------------------------------------------------------------------------------------
 
 

@@ -48,6 +48,14 @@ debug_option = click.option(
 output_option = click.option(
     "-o", "--output", type=click.Choice(["table", "json", "yaml"]), default="table", help="How to show the result."
 )
+lock_file_option = click.option(
+    "--lock-file",
+    type=click.Path(dir_okay=False),
+    default="storage-admin.lock",
+    show_default=True,
+    metavar="FILE",
+    help="The file that `storage-admin lock` writes.",
+)
 tables_argument = click.argument("tables", nargs=-1, metavar="[TABLE]...")
 role_option = click.option(
     "--role", metavar="NAME", help="SET ROLE first: act as the owner of the tables, whose member you are (PostgreSQL)."
@@ -113,13 +121,13 @@ def open_admin(db_url: str | None, schema: str | None, role: str | None = None) 
     # An empty --db-url is a variable that was never set: no reason to take another database than the one meant.
     url = db_url
     if url is None:
-        url = next((os.environ[name] for name in URL_VARIABLES if os.environ.get(name)), None) or _configured("db-url")
+        url = next((os.environ[name] for name in URL_VARIABLES if os.environ.get(name)), None) or configured("db-url")
     if not url:
         raise NoDatabaseURL
     _state["urls"].add(url)
     if url.partition("://")[2] in ("", "/", "/:memory:") and url.startswith("sqlite"):
         raise BadDatabaseURL(problem="a path is missing after sqlite:///")
-    return StorageAdmin(url, schema=schema or _configured("schema"), catalog=catalog(), role=role)
+    return StorageAdmin(url, schema=schema or configured("schema"), catalog=catalog(), role=role)
 
 
 def open_target(url: str) -> StorageAdmin:
@@ -134,7 +142,12 @@ def open_target(url: str) -> StorageAdmin:
     return StorageAdmin(url, catalog=catalog(), create=True)
 
 
-def _configured(key: str) -> str | None:
+def configured(key: str) -> str | None:
+    """A setting of the files of settings, None where no file has it.
+
+    Raises:
+        UsageError: a file cannot be read, or has a setting that there is not.
+    """
     from pathlib import Path
 
     from storage_admin.errors import UsageError

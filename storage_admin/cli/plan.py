@@ -62,11 +62,9 @@ def show(admin: StorageAdmin, survey: Survey, *, output: str) -> None:
     """Print the plans of a survey as text, SQL, JSON or YAML."""
     from storage_admin.cli import output as out
     from storage_admin.cli.documents import survey_document
-    from storage_admin.dialects import dialect_named
     from storage_admin.render import render, script
 
-    version = tuple(int(part) for part in survey.database.server_version.split(".") if part.isdecimal())
-    dialect = dialect_named(survey.database.dialect).of_version(version)
+    dialect = survey.database.record
     if output == "sql":
         header = f"storage-admin {_version()}: computed for {survey.database.url}; not to be used on another database"
         click.echo(script(survey.plans, dialect, header), nl=False)

@@ -33,6 +33,7 @@ HOLDING = (
 )
 # What can be asked of a database, and the arguments of some. New commands come in by themselves.
 NEEDED = {"plan": [[], ["--sql"]], "history": [[], ["ai.sessions"]], "upgrade": [["--wait", "1"], ["--dry-run"]]}
+NEEDED |= {"check": [[], ["-o", "github"], ["-o", "sarif"]]}
 NEEDED |= {"wait": [["--timeout", "0"]], "repair": [["--wait", "1"], ["--dry-run"]]}
 WITHOUT_DATABASE = {"versions", "demo"}
 COMMANDS = [
@@ -72,6 +73,7 @@ def silent(
 ) -> Silent:
     """Run a command as talkative as can be; neither what it says nor what it logs holds a canary."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "summary.md")
     Path("in.jsonl").write_text(FILE)
     caplog.set_level(logging.DEBUG)
 
@@ -86,6 +88,8 @@ def silent(
         assert CANARY not in ended.out, ended.out
         assert CANARY not in ended.err, ended.err
         assert CANARY not in caplog.text, caplog.text
+        for file in (Path("storage-admin.lock"), Path("summary.md")):
+            assert not file.exists() or CANARY not in file.read_text(), file
         return ended
 
     return run_it
