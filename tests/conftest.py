@@ -23,8 +23,7 @@ from storage_admin import MySQLStorage, PostgresStorage, SingleStoreStorage, Sql
 from storage_admin.catalog import load_catalog
 from storage_admin.dialects import DIALECTS, MYSQL, SINGLESTORE
 from storage_admin.schema import ColumnType
-from tests.mariadb import MariaServer
-from tests.mariadb import rows as mariadb_rows
+from tests.mariadb import MariaServer, rows as mariadb_rows
 from tests.openai_server import openai_server
 from tests.servers import Server, pg_ctl
 

@@ -40,8 +40,7 @@ def command(
 
     An index on a column that is missing is left, as is all else that upgrade would do; a note says so.
     """
-    from storage_admin.cli import plan as plan_command
-    from storage_admin.cli import upgrade
+    from storage_admin.cli import plan as plan_command, upgrade
     from storage_admin.cli.output import say
     from storage_admin.cli.progress import progress
     from storage_admin.errors import UpgradeFailed

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from storage_admin.access import server_facts
-from storage_admin.doctor import postgres_sessions as sessions
-from storage_admin.doctor import postgres_tables as tables
+from storage_admin.doctor import postgres_sessions as sessions, postgres_tables as tables
 from storage_admin.doctor.findings import Check, Finding, Level, Patient, is_local
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from agno.models.openai import OpenAIChat
 from agno.run.response import RunResponse
 from agno.team import Team
 from agno.workflow import Workflow
-from agno.workflow.v2 import Step
-from agno.workflow.v2 import Workflow as WorkflowV2
+from agno.workflow.v2 import Step, Workflow as WorkflowV2
 
 KINDS = ("agent", "team", "workflow", "workflow_v2")
 

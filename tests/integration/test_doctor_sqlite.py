@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from storage_admin import Finding, StorageAdmin
-from storage_admin.doctor import Level
-from storage_admin.doctor import sqlite as module
+from storage_admin.doctor import Level, sqlite as module
 from tests.conftest import Database
 from tests.integration.tables import old_agents
 

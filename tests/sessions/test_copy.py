@@ -14,8 +14,10 @@ from storage_admin import Status
 from storage_admin.errors import CannotImport, ColumnsMissing, CopyDiffers, NoSuchFile, SomeLeftOut, UsageError
 from storage_admin.sessions import Difference, Filter, Sessions
 from storage_admin.sessions.copying import canonical
-from tests.cli.conftest import Result
-from tests.cli.conftest import call as call  # noqa: PLC0414 - a fixture
+from tests.cli.conftest import (
+    Result,
+    call as call,  # noqa: PLC0414 - a fixture
+)
 from tests.conftest import Database
 from tests.integration.tables import old_agents
 from tests.sessions.tables import agents, insert

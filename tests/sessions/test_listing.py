@@ -9,8 +9,7 @@ import pytest
 from storage_admin.cli import run
 from storage_admin.errors import UsageError
 from storage_admin.schema import TableName
-from storage_admin.sessions import Filter, Sessions, parse_age, parse_time
-from storage_admin.sessions import listing as listing_module
+from storage_admin.sessions import Filter, Sessions, listing as listing_module, parse_age, parse_time
 from tests.conftest import Database
 from tests.storage.sessions import KINDS, session
 

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from storage_admin.catalog import Catalog, load_catalog
 from storage_admin.changes import AddColumn, CreateIndex, ExtraColumn, RebuildIndex, SetDefault, Status

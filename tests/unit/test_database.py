@@ -3,8 +3,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from storage_admin.database import parse_url
 from storage_admin.errors import BadDatabaseURL, UnsupportedDatabase

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from storage_admin.catalog import Catalog, load_catalog
 from storage_admin.errors import BadTableName, UnknownKind
