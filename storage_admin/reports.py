@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from storage_admin.changes import Plan, Status
+from storage_admin.dialects import dialect_named
 
 if TYPE_CHECKING:
+    from storage_admin.dialects import Dialect
     from storage_admin.errors import StorageAdminError
 
 
@@ -18,6 +20,12 @@ class DatabaseInfo(msgspec.Struct, frozen=True):
     dialect: str
     server_version: str
     url: str
+
+    @property
+    def record(self) -> Dialect:
+        """What is known of a database of this version."""
+        numbers = tuple(int(part) for part in self.server_version.split(".") if part.isdecimal())
+        return dialect_named(self.dialect).of_version(numbers)
 
 
 class Survey(msgspec.Struct, frozen=True):

@@ -9,7 +9,20 @@ from contextlib import suppress
 
 import click
 
-from storage_admin.cli import check, demo, doctor, history, inspect, plan, repair, sessions, upgrade, versions, wait
+from storage_admin.cli import (
+    check,
+    demo,
+    doctor,
+    history,
+    inspect,
+    plan,
+    repair,
+    revision,
+    sessions,
+    upgrade,
+    versions,
+    wait,
+)
 from storage_admin.cli.options import debug_option, debugging
 from storage_admin.errors import StorageAdminError
 from storage_admin.version import __version__
@@ -45,7 +58,7 @@ def cli(ctx: click.Context) -> None:
     ctx.color = colour_wanted()
 
 
-for module in (upgrade, plan, inspect, check, doctor, wait, repair, history, versions, sessions, demo):
+for module in (upgrade, plan, revision, inspect, check, doctor, wait, repair, history, versions, sessions, demo):
     cli.add_command(module.command)
 
 

@@ -62,14 +62,12 @@ def show(admin: StorageAdmin, survey: Survey, *, output: str) -> None:
     """Print the plans of a survey as text, SQL, JSON or YAML."""
     from storage_admin.cli import output as out
     from storage_admin.cli.documents import survey_document
-    from storage_admin.dialects import dialect_named
     from storage_admin.render import render, script
 
-    version = tuple(int(part) for part in survey.database.server_version.split(".") if part.isdecimal())
-    dialect = dialect_named(survey.database.dialect).of_version(version)
+    dialect = survey.database.record
     if output == "sql":
-        header = f"storage-admin {_version()}: computed for {survey.database.url}; not to be used on another database"
-        click.echo(script(survey.plans, dialect, header), nl=False)
+        text = f"{header(survey)}; not to be used on another database"
+        click.echo(script(survey.plans, dialect, text), nl=False)
     elif output == "table":
         for plan in survey.plans:
             if plan.runnable:
@@ -82,12 +80,24 @@ def show(admin: StorageAdmin, survey: Survey, *, output: str) -> None:
     else:
         statements = {plan: render(plan, dialect) for plan in survey.plans if plan.runnable}
         out.emit(survey_document(survey, admin.catalog, dialect, statements=statements), output)
+    talk(survey, remark=dialect.remark if output == "table" else "")
+
+
+def header(survey: Survey) -> str:
+    """What made a script, and for which database."""
+    return f"storage-admin {_version()}: computed for {survey.database.url}"
+
+
+def talk(survey: Survey, *, remark: str = "") -> None:
+    """Say what is worth a reader's while about a plan: what it leaves alone, and why."""
+    from storage_admin.cli import output as out
+
     for plan in survey.plans:
         if plan.status.value in ("drifted", "ahead"):
             why = "; ".join(map(str, plan.drifts)) or out.pending_text(plan)
             out.say(f"{plan.table} is {out.status_text(plan.status.value)} and will not be touched: {why}")
-    if dialect.remark and output == "table" and any(plan.runnable for plan in survey.plans):
-        out.say(dialect.remark)
+    if remark and any(plan.runnable for plan in survey.plans):
+        out.say(remark)
     out.show_notes(survey.notes)
     out.say(out.summary(plan.status.value for plan in survey.plans))
 

@@ -1,0 +1,47 @@
+"""More of the tree in errors.py: what keeps a plan from becoming a migration of somebody else's tool."""
+
+from __future__ import annotations
+
+from storage_admin.errors import StorageAdminError, UsageError
+
+
+class NoEnvironment(UsageError):
+    """{path} is no Alembic environment: it holds neither an alembic.ini, nor a pyproject.toml with [tool.alembic], nor
+    an env.py. Name the folder in which you run alembic; to begin one: alembic init migrations
+    """
+
+
+class BadEnvironment(StorageAdminError):
+    """Alembic cannot use {path}: {problem}. Nothing was written. In that folder `alembic heads` says the same."""
+
+
+class SeveralHeads(UsageError):
+    """{path} has several heads: {heads}. Name the one that the new revision goes on with --head, or merge them first:
+    alembic merge heads
+    """
+
+
+class NoSuchHead(UsageError):
+    """{head!r} is no head of {path}; there {heads}."""
+
+
+class StatementsLeftOut(StorageAdminError):
+    """The template {template} leaves the statements out of a revision, so none was written. It needs
+    ${{upgrades if upgrades else "pass"}} in upgrade(); an environment for several databases has none of that.
+    """
+
+
+class WrittenAlready(UsageError):
+    """{path} holds some of these statements already, and {database} is still without them. Run that one, or remove it
+    first; nothing was written.
+    """
+
+
+class UnwritableName(UsageError):
+    """The name {name!r} cannot go into a file for {tool}, which would read {part!r} in it as its own. `storage-admin
+    plan --sql` prints the statements.
+    """
+
+
+class NoFolder(UsageError):
+    """There is no folder {path} to write into. Check the path, or make it: mkdir -p {path}"""
