@@ -32,9 +32,7 @@ class StatementsLeftOut(StorageAdminError):
 
 
 class WrittenAlready(UsageError):
-    """{path} holds some of these statements already, and {database} is still without them. Run that one, or remove it
-    first; nothing was written.
-    """
+    """{path} holds some of these statements already. Let that one run, or remove it first; nothing was written."""
 
 
 class UnwritableName(UsageError):

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from storage_admin.cli.options import database_options, open_admin, tables_argument, to_option
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
 
 
 @click.command("revision")
@@ -44,6 +38,7 @@ def command(
     from pathlib import Path
 
     from storage_admin.cli import plan
+    from storage_admin.cli.output import show_files
     from storage_admin.integrations.alembic_revision import Environment
 
     admin = open_admin(db_url, schema)
@@ -53,16 +48,3 @@ def command(
     plan.talk(survey)
     show_files(written)
     return plan.exit_code(survey)
-
-
-def show_files(written: Iterable[Path]) -> None:
-    """Print the files that were written, one a line, or say that none was."""
-    import os
-
-    from storage_admin.cli.output import say
-
-    for file in written:
-        near = os.path.relpath(file)
-        click.echo(near if len(near) < len(str(file)) else str(file))
-    if not written:
-        say("No file was written.")

@@ -91,7 +91,7 @@ class Environment:
         )
         with self._used():
             for part, _ in parts:
-                self._refuse_again(_texts(part), survey.database.url)
+                self._refuse_again(_texts(part))
         before, written = {*self._files()}, []
         try:
             for part, title in parts:
@@ -126,10 +126,10 @@ class Environment:
                 return None
         return found[0].revision if len(found) == 1 else None
 
-    def _refuse_again(self, texts: set[str], database: str) -> None:
+    def _refuse_again(self, texts: set[str]) -> None:
         for script in self._scripts.walk_revisions() if texts else ():
             if texts & _constants(Path(script.path)):
-                raise WrittenAlready(path=script.path, database=database)
+                raise WrittenAlready(path=script.path)
 
     def _files(self) -> Iterator[Path]:
         with self._used():

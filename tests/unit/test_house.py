@@ -26,7 +26,7 @@ FLOORS = [
     {"files"},
     {"render", "database"},
     {"access", "inspector", "history", "locking", "reports"},
-    {"batch", "builds", "notes"},
+    {"batch", "builds", "layouts", "notes"},
     {"executor", "discovery", "waiting"},
     {"doctor"},
     {"admin"},
