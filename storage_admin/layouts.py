@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from storage_admin.ecosystem_errors import NoFolder, UnwritableName, WrittenAlready
 from storage_admin.errors import NotWrittenToFile
-from storage_admin.migration_errors import NoFolder, UnwritableName, WrittenAlready
 from storage_admin.render import comment
 
 if TYPE_CHECKING:

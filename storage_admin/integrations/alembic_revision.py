@@ -21,8 +21,7 @@ from alembic import util
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from storage_admin.errors import StorageAdminError
-from storage_admin.migration_errors import (
+from storage_admin.ecosystem_errors import (
     BadEnvironment,
     NoEnvironment,
     NoSuchHead,
@@ -30,6 +29,7 @@ from storage_admin.migration_errors import (
     StatementsLeftOut,
     WrittenAlready,
 )
+from storage_admin.errors import StorageAdminError
 from storage_admin.render import comment, quiet, steps
 from storage_admin.toml import TOMLDecodeError, loads
 

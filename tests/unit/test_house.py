@@ -16,7 +16,7 @@ PACKAGE = Path(storage_admin.__file__).parent
 # From the bottom to the top; a module imports from its own floor and from those below. `errors`, `toml` and
 # `version` stand under everything.
 FLOORS = [
-    {"errors", "migration_errors", "toml", "version"},
+    {"errors", "ecosystem_errors", "toml", "version"},
     {"schema"},
     {"changes", "dialects"},
     {"alters"},

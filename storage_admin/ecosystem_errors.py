@@ -1,4 +1,4 @@
-"""More of the tree in errors.py: what keeps a plan from becoming a migration of somebody else's tool."""
+"""More of the tree in errors.py: plans that become migrations of another tool, and tables that are made old."""
 
 from __future__ import annotations
 
@@ -43,3 +43,28 @@ class UnwritableName(UsageError):
 
 class NoFolder(UsageError):
     """There is no folder {path} to write into. Check the path, or make it: mkdir -p {path}"""
+
+
+# --- tables as old releases left them ----------------------------------------------------------------------
+
+
+class UnknownRelease(UsageError):
+    """{release!r} is no release that kept sessions in a table of their own: {problem}. Name one of phidata 2.5 to 2.7
+    ("phidata 2.5.21") or of agno 0 and 1 ("1.1.10"), or a version of the catalogue (4).{suggestion}
+    """
+
+
+class NotReleasedYet(UsageError):
+    """{release} made no tables for {what}; the first release that did is {first}."""
+
+
+class NoPlaceForTables(UsageError):
+    """Tables cannot be made on {on!r}: {problem}. Say on="sqlite", on="memory", on="postgresql" or the URL of a
+    database; without it storage_admin_url of the pytest settings counts, or else a SQLite file.
+    """
+
+
+class TableInTheWay(UsageError):
+    """There is a table {table} in {database} already, and it is not replaced. Choose another name with table=..., or
+    another database.
+    """
