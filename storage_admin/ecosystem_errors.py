@@ -66,5 +66,5 @@ class NoPlaceForTables(UsageError):
 
 class TableInTheWay(UsageError):
     """There is a table {table} in {database} already, and it is not replaced. Choose another name with table=..., or
-    another database.
+    another place: on="sqlite".
     """

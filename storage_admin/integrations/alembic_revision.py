@@ -29,7 +29,7 @@ from storage_admin.ecosystem_errors import (
     StatementsLeftOut,
     WrittenAlready,
 )
-from storage_admin.errors import StorageAdminError
+from storage_admin.errors import FileExists, StorageAdminError
 from storage_admin.render import comment, quiet, steps
 from storage_admin.toml import TOMLDecodeError, loads
 
@@ -92,27 +92,39 @@ class Environment:
         with self._used():
             for part, _ in parts:
                 self._refuse_again(_texts(part))
-        before, written = {*self._files()}, []
+        before = {file: file.read_bytes() for file in self._files()}
+        written: list[Path] = []
+        ids: list[str] = []
         try:
             for part, title in parts:
-                written += [self._write(part, header, message or title)] if part else []
+                if not part:
+                    continue
+                ids.append(util.rev_id())
+                file = self._write(ids[-1], part, header, message or title)
+                if file in (*before, *written):  # a file_template without the id, where Alembic looks at nothing
+                    raise FileExists(path=file, otherwise=" with --message")
+                written.append(file)
         except BaseException:
-            for file in {*self._files()} - before:
-                file.unlink()  # also what a hook of the environment refused
+            self._undo(before, ids)  # also what a hook of the environment refused
             raise
         return tuple(written)
 
-    def _write(self, part: Sequence[Step], header: str, message: str) -> Path:
+    def _undo(self, before: dict[Path, bytes], ids: Sequence[str]) -> None:
+        for file in self._files():
+            found = file.read_bytes()
+            if any(name.encode() in found for name in ids):
+                file.unlink() if file not in before else file.write_bytes(before[file])
+
+    def _write(self, revision: str, part: Sequence[Step], header: str, message: str) -> Path:
         named: dict[str, Any] = {
             "upgrades": indent(_body(part, header), "    ").strip(),
             "downgrades": indent(DOWNGRADE.format(down=self._head or "base"), "    ").strip(),
             "imports": "",
             "config": self._config,
         }
-        revision = util.rev_id()
         with self._used():
             script = self._scripts.generate_revision(revision, message, head=self._head or "head", **named)
-            file = Path(script.path) if script is not None else None
+            file = Path(script.path).absolute() if script is not None else None
         if file is None or not _texts(part) <= _constants(file):
             raise StatementsLeftOut(template=Path(self._scripts.dir) / "script.py.mako")
         self._head = revision
@@ -133,9 +145,10 @@ class Environment:
 
     def _files(self) -> Iterator[Path]:
         with self._used():
-            folders = {Path(script.path).parent for script in self._scripts.walk_revisions()}
-        for folder in {Path(self._scripts.dir, "versions").absolute(), *folders}:
-            yield from folder.glob("*.py")
+            places = {Path(script.path).absolute().parent for script in self._scripts.walk_revisions()}
+            places.add(Path(self._scripts.dir, "versions").absolute())
+        for place in places:
+            yield from place.glob("*.py")
 
     @contextmanager
     def _used(self) -> Iterator[None]:

@@ -162,6 +162,33 @@ def test_the_environment_is_found_through_each_of_its_files(call: Call, sqlite: 
     assert Path(made.out).name == "0_upgrade_session_tables_to_version_10.py\n"
 
 
+def test_a_file_of_that_name_stays_what_it_is(call: Call, sqlite: Database, tmp_path: Path) -> None:
+    old_agents(sqlite)
+    project = Project(tmp_path, sqlite)
+    ini = tmp_path / "alembic.ini"
+    ini.write_text(ini.read_text().replace("[alembic]", "[alembic]\nfile_template = %%(slug)s", 1))
+    arguments = ("revision", "--alembic", str(tmp_path), "--db-url", sqlite.url)
+    assert call(*arguments).code == 0
+    project.upgrade()
+    old_agents(sqlite, "others")
+    before = last(project)
+    again = call(*arguments)
+    assert (again.code, "is there already, and was left as it is" in again.err) == (64, True)
+    assert last(project) == before
+    assert call(*arguments, "-m", "others").out == "migrations/versions/others.py\n"
+
+
+def test_what_a_hook_refuses_is_not_left(call: Call, sqlite: Database, tmp_path: Path) -> None:
+    old_agents(sqlite)
+    project = Project(tmp_path, sqlite)
+    hook = "[post_write_hooks]\nhooks = no\nno.type = exec\nno.executable = /nowhere/at/all\n"
+    ini = tmp_path / "alembic.ini"
+    ini.write_text(ini.read_text().replace("[post_write_hooks]\n", hook, 1))
+    refused = call("revision", "--alembic", str(tmp_path), "--db-url", sqlite.url)
+    assert (refused.code, "/nowhere/at/all" in refused.err) == (1, True)
+    assert not project.versions
+
+
 def test_what_is_no_environment_is_named_and_nothing_is_left(call: Call, sqlite: Database, tmp_path: Path) -> None:
     old_agents(sqlite)
     project = Project(tmp_path / "app", sqlite)
