@@ -66,7 +66,9 @@ def test_a_model_for_a_session_table_changes_nothing_in_it(database: Database, t
         assert "create_table('orders'" in found
 
 
-def test_session_tables_are_not_even_read_where_there_are_many(database: Database, tmp_path: Path) -> None:
+def test_session_tables_are_looked_for_once_and_hooks_of_the_application_are_asked_too(
+    database: Database, tmp_path: Path
+) -> None:
     option = "**neighbours.beside_session_tables(connection, include_object=own_object, include_name=own_name)"
     project = Project(tmp_path, database, imports=IMPORT + OWN, options=option)
     assert [line.strip() for line in project.autogenerate().splitlines()] == ["op.create_table('orders',"]

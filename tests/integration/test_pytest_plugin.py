@@ -213,6 +213,6 @@ def test_the_plugin_is_found_where_storage_admin_is_installed_and_costs_nothing(
         "    assert 'storage_admin' in sys.modules\n"
         "    assert not {'sqlalchemy', 'alembic', 'msgspec', 'click', 'psycopg'} & set(sys.modules)\n"
     )
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py"]
+    command = [sys.executable, "-m", "pytest", "-q", *" ".join(OTHERS).split(), "test_it.py"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert (done.returncode, "1 passed" in done.stdout) == (0, True), done.stdout
