@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
+from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.schema import CreateSchema as CreateSchemaElement
@@ -148,14 +149,43 @@ def script(plans: Iterable[Plan], dialect: Dialect, header: str) -> str:
     for plan in plans:
         if not plan.runnable:
             continue
-        kinds = ", ".join(plan.kinds)
-        title = f"-- {comment(str(plan.table))} ({kinds}): version {plan.version or 'none'} -> {plan.target_version}"
         body = render_changes(plan.table, plan.transactional, dialect)
         body = (*dialect.begin, *body, "COMMIT") if body and dialect.begin else body
         body = (*body, *render_changes(plan.table, plan.concurrent, dialect))
-        parts.append("\n".join([title, *(f"{statement};" for statement in body)]))
+        parts.append("\n".join([f"-- {title(plan)}", *(f"{statement};" for statement in body)]))
     head = "\n".join(f"-- {comment(line)}" for line in (header, dialect.remark) if line)
     return "\n\n".join([head, *parts]) + "\n" if parts else ""
+
+
+class Step(Struct, frozen=True):
+    """What goes into one migration of somebody else's tool: the statements of one transaction, or, not
+    ``transactional``, one that may not run in any. ``names`` are all that they hold which is not ours.
+    """
+
+    table: TableName
+    title: str
+    statements: tuple[str, ...]
+    names: tuple[str, ...]
+    transactional: bool = True
+
+
+def steps(plans: Iterable[Plan], dialect: Dialect) -> tuple[Step, ...]:
+    """The steps of plans: a transaction for each table that has one, then the index builds outside, one by one."""
+    runnable = [plan for plan in plans if plan.runnable]
+    first, later = [], []
+    for plan in runnable:
+        names = tuple(name for name in (plan.table.schema, plan.table.name, *(b.name for b in plan.builds)) if name)
+        within = render_changes(plan.table, plan.transactional, dialect)
+        first += [Step(plan.table, title(plan), within, names)] if within else []
+        outside = render_changes(plan.table, plan.concurrent, dialect)
+        later += [Step(plan.table, title(plan), (s,), names, transactional=False) for s in outside]
+    return (*first, *later)
+
+
+def title(plan: Plan) -> str:
+    """What a plan does, on one line."""
+    kinds = ", ".join(plan.kinds)
+    return f"{comment(str(plan.table))} ({kinds}): version {plan.version or 'none'} -> {plan.target_version}"
 
 
 def grants(

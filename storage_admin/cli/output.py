@@ -12,6 +12,7 @@ from storage_admin import changes as c
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from storage_admin.catalog import Catalog
     from storage_admin.cli.documents import Document
@@ -84,6 +85,17 @@ def show_notes(notes: Iterable[str]) -> None:
     """Say what is worth a reader's while, on stderr."""
     for note in notes:
         say(f"{click.style('Note:', bold=True)} {note}")
+
+
+def show_files(written: Iterable[Path]) -> None:
+    """Print the files that were written, one a line, or say that none was."""
+    import os
+
+    for file in written:
+        near = os.path.relpath(file)
+        click.echo(near if len(near) < len(str(file)) else str(file))
+    if not written:
+        say("No file was written.")
 
 
 def say(text: str) -> None:

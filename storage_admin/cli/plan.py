@@ -10,7 +10,11 @@ from storage_admin.cli.check import EXIT_CODES
 from storage_admin.cli.options import catalog, database_options, open_admin, output_option, tables_argument, to_option
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from storage_admin.admin import StorageAdmin
+    from storage_admin.changes import Plan
+    from storage_admin.dialects import Dialect
     from storage_admin.reports import Survey
 
 
@@ -21,6 +25,12 @@ if TYPE_CHECKING:
 @click.option("--sql", is_flag=True, help="Print a SQL script and nothing else: one transaction per table.")
 @click.option("--dialect", metavar="D", help="With --sql: no database, but postgresql, sqlite, mysql or mysql-5.7.")
 @click.option("--from", "from_", type=int, metavar="N", help="With --dialect: the version to start at; 0 creates.")
+@click.option(
+    "--layout",
+    type=click.Choice(["flyway", "liquibase", "dbmate"]),
+    help="With --sql: not one script, but files as this tool runs them.",
+)
+@click.option("--into", metavar="DIR", help="With --layout: the folder to write them into, where none is overwritten.")
 @output_option
 def command(
     tables: tuple[str, ...],
@@ -30,26 +40,34 @@ def command(
     sql: bool,
     dialect: str | None,
     from_: int | None,
+    layout: str | None,
+    into: str | None,
     output: str,
 ) -> int:
     """Show the exact statements that upgrade would run on this database. Changes nothing.
 
-    With --sql --dialect D --from N --to M TABLE=KIND it needs no database at all.
+    With --sql --dialect D --from N --to M TABLE=KIND it needs no database at all. With --sql --layout flyway --into DIR
+    it writes migrations of Flyway (or Liquibase, or dbmate) and prints their names.
     """
+    if (layout is None) != (into is None) or (layout and not sql):
+        raise click.UsageError("--layout goes with --sql and --into DIR, and --into with --layout.")
     if dialect is not None:
         if not sql or db_url is not None or not tables:
             raise click.UsageError("--dialect goes with --sql and TABLE=KIND, and without --db-url.")
         if to is not None and to < (from_ or 0):
             raise click.UsageError("--to lies before --from, and nothing is ever taken back.")
-        click.echo(_offline(tables, dialect, from_ or 0, to, schema), nl=False)
-        return 0
+        return _offline(tables, dialect, (from_ or 0, to), schema, layout, into)
     if from_ is not None:
         raise click.UsageError("--from goes with --sql --dialect; on a database the shape of the table says it.")
     if sql and output != "table":
         raise click.UsageError("--sql prints SQL; leave out -o.")
     admin = open_admin(db_url, schema)
     survey = admin.plan(tables or None, to=to)
-    show(admin, survey, output="sql" if sql else output)
+    if layout and into:
+        _write(survey.plans, survey.database.record, header(survey), layout, into)
+        talk(survey)
+    else:
+        show(admin, survey, output="sql" if sql else output)
     return exit_code(survey)
 
 
@@ -66,8 +84,8 @@ def show(admin: StorageAdmin, survey: Survey, *, output: str) -> None:
 
     dialect = survey.database.record
     if output == "sql":
-        header = f"storage-admin {_version()}: computed for {survey.database.url}; not to be used on another database"
-        click.echo(script(survey.plans, dialect, header), nl=False)
+        text = f"{header(survey)}; not to be used on another database"
+        click.echo(script(survey.plans, dialect, text), nl=False)
     elif output == "table":
         for plan in survey.plans:
             if plan.runnable:
@@ -80,17 +98,48 @@ def show(admin: StorageAdmin, survey: Survey, *, output: str) -> None:
     else:
         statements = {plan: render(plan, dialect) for plan in survey.plans if plan.runnable}
         out.emit(survey_document(survey, admin.catalog, dialect, statements=statements), output)
+    talk(survey, remark=dialect.remark if output == "table" else "")
+
+
+def header(survey: Survey) -> str:
+    """What made a script, and for which database."""
+    return f"storage-admin {_version()}: computed for {survey.database.url}"
+
+
+def talk(survey: Survey, *, remark: str = "") -> None:
+    """Say what is worth a reader's while about a plan: what it leaves alone, and why."""
+    from storage_admin.cli import output as out
+
     for plan in survey.plans:
         if plan.status.value in ("drifted", "ahead"):
             why = "; ".join(map(str, plan.drifts)) or out.pending_text(plan)
             out.say(f"{plan.table} is {out.status_text(plan.status.value)} and will not be touched: {why}")
-    if dialect.remark and output == "table" and any(plan.runnable for plan in survey.plans):
-        out.say(dialect.remark)
+    if remark and any(plan.runnable for plan in survey.plans):
+        out.say(remark)
     out.show_notes(survey.notes)
     out.say(out.summary(plan.status.value for plan in survey.plans))
 
 
-def _offline(tables: tuple[str, ...], dialect: str, start: int, to: int | None, schema: str | None) -> str:
+def _write(plans: Iterable[Plan], dialect: Dialect, text: str, layout: str, into: str) -> None:
+    from datetime import datetime, timezone
+    from pathlib import Path
+
+    from storage_admin.cli.output import show_files
+    from storage_admin.layouts import write
+    from storage_admin.render import steps
+
+    now = datetime.now(timezone.utc)
+    show_files(write(Path(into), layout, steps(plans, dialect), dialect, text, now))
+
+
+def _offline(
+    tables: tuple[str, ...],
+    dialect: str,
+    versions: tuple[int, int | None],
+    schema: str | None,
+    layout: str | None,
+    into: str | None,
+) -> int:
     from storage_admin.compare import plan_between
     from storage_admin.dialects import dialect_named
     from storage_admin.discovery import check_schema
@@ -99,18 +148,21 @@ def _offline(tables: tuple[str, ...], dialect: str, start: int, to: int | None, 
     from storage_admin.render import script
     from storage_admin.schema import TableName
 
-    versions, record = catalog(), dialect_named(dialect)
+    known, record, (start, to) = catalog(), dialect_named(dialect), versions
     plans = []
     for text in tables:
-        ref = parse_table(text, versions)
+        ref = parse_table(text, known)
         check_schema(TableRef(ref.name, ref.schema or schema), record)
         if not ref.kinds:
             raise KindNeeded(table=ref, reason="is planned without a database", kinds="KIND")
         name = TableName((ref.schema or schema or record.default_schema) if record.has_schemas else None, ref.name)
-        plans.append(plan_between(name, ref.kinds, versions, record, start=start, to=to))
-    return script(
-        plans, record, f"storage-admin {_version()}: from version {start} to {to or versions.head}, {record.title}"
-    )
+        plans.append(plan_between(name, ref.kinds, known, record, start=start, to=to))
+    text = f"storage-admin {_version()}: from version {start} to {to or known.head}, {record.title}"
+    if layout and into:
+        _write(plans, record, text, layout, into)
+    else:
+        click.echo(script(plans, record, text), nl=False)
+    return 0
 
 
 def _version() -> str:

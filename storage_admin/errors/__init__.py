@@ -9,6 +9,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from storage_admin.errors.base import StorageAdminError as StorageAdminError, UsageError as UsageError
+from storage_admin.errors.ecosystem import (
+    BadEnvironment as BadEnvironment,
+    NoEnvironment as NoEnvironment,
+    NoFolder as NoFolder,
+    NoPlaceForTables as NoPlaceForTables,
+    NoSuchHead as NoSuchHead,
+    NotReleasedYet as NotReleasedYet,
+    SeveralHeads as SeveralHeads,
+    StatementsLeftOut as StatementsLeftOut,
+    TableInTheWay as TableInTheWay,
+    UnknownRelease as UnknownRelease,
+    UnwritableName as UnwritableName,
+    WrittenAlready as WrittenAlready,
+)
 from storage_admin.errors.sessions import (
     ArchiveNotWritten as ArchiveNotWritten,
     BadExport as BadExport,

@@ -26,7 +26,7 @@ FLOORS = [
     {"files"},
     {"render", "database"},
     {"access", "inspector", "history", "locking", "reports"},
-    {"batch", "builds", "lockfile", "notes"},
+    {"batch", "builds", "layouts", "lockfile", "notes"},
     {"executor", "discovery", "waiting"},
     {"doctor"},
     {"admin"},
