@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
@@ -21,13 +22,19 @@ def in_memory(url: URL) -> bool:
     return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
 
 
+def path_of(url: URL) -> Path:
+    """The file that a URL names, as a path or, as SQLAlchemy has it too, as ``file:path?uri=true``."""
+    text = url.database or ""
+    return Path(unquote(text.removeprefix("file:"))) if text.startswith("file:") else Path(text)
+
+
 def sqlite_engine(url: URL, *, writable: bool, create: bool) -> Engine:
     """An engine for a file, as `make_engine` gives it. Raises as that."""
     import sqlite3
 
     if in_memory(url):
         return create_engine(url, isolation_level="AUTOCOMMIT")
-    path = Path(url.database or "")
+    path = path_of(url)
     if not _may_exist(path) and not create:
         raise NoSuchFile(database=displayed_url(url), path=path)
     if _may_exist(path) and os.access(path.parent, os.X_OK) and path.is_dir():
@@ -37,7 +44,7 @@ def sqlite_engine(url: URL, *, writable: bool, create: bool) -> Engine:
     address = f"{path.resolve().as_uri()}?mode={mode}{_immutable(path) if mode == 'ro' else ''}"
     # A creator instead of SQLAlchemy's own handling of file: URLs, which needs the path written in two ways.
     return create_engine(
-        url,
+        url.set(query={}),
         creator=lambda: sqlite3.connect(
             address, uri=True, isolation_level=None, timeout=timeout, check_same_thread=False
         ),
@@ -70,7 +77,10 @@ def refuse_unwritable(url: URL) -> None:
     """
     if url.get_backend_name() != "sqlite" or in_memory(url):
         return
-    path = Path(url.database or "").resolve()
+    if url.query.get("mode") == "ro" or "immutable" in url.query:
+        problem, advice = "its URL says that it is only read", "Take mode and immutable out of the URL."
+        raise ReadOnlyServer(database=displayed_url(url), problem=problem, advice=advice)
+    path = path_of(url).resolve()
     for place in (path, path.parent):
         if place.exists() and not os.access(place, os.W_OK):
             what = "its folder" if place == path.parent else "the file"

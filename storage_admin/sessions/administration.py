@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from storage_admin.admin import StorageAdmin
 from storage_admin.database import dialect_of
 from storage_admin.errors import BadExport, NoSuchSession, UsageError
+from storage_admin.files import path_of
 from storage_admin.messages import displayed_url
 from storage_admin.naming import parse_table
 from storage_admin.sessions import editing, listing, reading
@@ -307,7 +308,7 @@ def _with_total(told: Callable[[int, int | None, int], None], total: int | None)
 
 def is_same_database(one: URL, other: URL) -> bool:
     """Whether two URLs are known to name the same database: as texts, or as files."""
-    paths = [Path(url.database) for url in (one, other) if url.get_backend_name() == "sqlite" and url.database]
+    paths = [path_of(url) for url in (one, other) if url.get_backend_name() == "sqlite" and url.database]
     with suppress(OSError):
         if len(paths) > 1 and paths[0].samefile(paths[1]):
             return True

@@ -113,6 +113,32 @@ def test_ctrl_c_leaves_no_file(database: Database, tmp_path: Path) -> None:
     assert "Traceback" not in err
 
 
+def test_ctrl_c_ends_a_copy_in_words_and_the_next_one_finishes_it(
+    sqlite: Database, postgres: Database, tmp_path: Path
+) -> None:
+    many(sqlite)
+    line = [
+        "sessions",
+        "copy",
+        "--db-url",
+        sqlite.url,
+        "--to",
+        postgres.url,
+        "--rejects",
+        str(tmp_path / "aside.jsonl"),
+    ]
+    process = started(*line)
+    written = "SELECT to_regclass('ai.sessions') IS NOT NULL"
+    while postgres.run(written) == [(False,)] and process.poll() is None:
+        time.sleep(0.001)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode in (0, 130), err
+    assert "Traceback" not in err
+    assert Sessions(sqlite.url).copy(postgres.url).tables[0].same == SESSIONS
+    assert list(tmp_path.glob("*aside*")) == []
+
+
 def test_an_import_that_is_killed_is_finished_by_the_next_one(database: Database, tmp_path: Path, scale: Scale) -> None:
     table = many(database)
     before = stored(database, table)

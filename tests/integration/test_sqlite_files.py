@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from storage_admin import Patience, Status, StorageAdmin, StorageAdminError, UpgradeFailed
+from storage_admin.errors import ReadOnlyServer
 from tests.conftest import Database
 from tests.integration.tables import definition, old_agents
 
@@ -139,3 +140,14 @@ def test_what_was_added_before_a_statement_failed_is_rolled_back(sqlite: Databas
     assert definition(sqlite) == before
     sqlite.admin().upgrade()
     assert sqlite.admin().check().status is Status.CURRENT
+
+
+@pytest.mark.parametrize("form", ["sqlite:///{}?mode=ro", "sqlite:///file:{}?mode=ro&uri=true"])
+def test_a_url_that_says_read_only_is_obeyed(sqlite: Database, form: str) -> None:
+    old_agents(sqlite)
+    admin = StorageAdmin(form.format(sqlite.dsn))
+    assert admin.check().status is Status.OUTDATED
+    with pytest.raises(ReadOnlyServer, match="its URL says that it is only read"):
+        admin.upgrade()
+    StorageAdmin(form.format(sqlite.dsn).replace("mode=ro", "mode=rw")).upgrade()
+    assert admin.check().status is Status.CURRENT
