@@ -18,6 +18,7 @@ from storage_admin.cli import (
     lock,
     plan,
     repair,
+    report,
     sessions,
     upgrade,
     versions,
@@ -58,7 +59,7 @@ def cli(ctx: click.Context) -> None:
     ctx.color = colour_wanted()
 
 
-for module in (upgrade, plan, inspect, check, lock, doctor, wait, repair, history, versions, sessions, demo):
+for module in (upgrade, plan, inspect, check, lock, doctor, wait, repair, history, versions, report, sessions, demo):
     cli.add_command(module.command)
 
 

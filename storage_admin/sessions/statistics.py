@@ -71,8 +71,11 @@ def statistics(
     *,
     now: int,
     retentions: Sequence[int] = RETENTIONS,
+    largest: bool = True,
 ) -> Statistics:
-    """Count the sessions of a table that are meant. Each row is read once, and once more for the largest ones."""
+    """Count the sessions of a table that are meant. Each row is read once, and once more for the ``largest`` ones,
+    which say whose they are.
+    """
     condition = wanted.condition(table)
     columns, bytes_ = table.sql.c, size(table)
     used = active(table)
@@ -106,7 +109,7 @@ def statistics(
         days=days,
         months=_months(days),
         retentions=tuple(Retention(days, int(number), int(size)) for days, number, size in removed),
-        largest=_largest(connection, table, condition, bytes_),
+        largest=_largest(connection, table, condition, bytes_) if largest else (),
     )
 
 
