@@ -59,8 +59,6 @@ def chart(data: Chart) -> Markup:
                 data.title,
                 (data.period, data.title),
                 ((period, data.text(number)) for period, number in reversed(data.columns)),
-                numbers=(1,),
-                hidden_caption=True,
             ),
             class_="as-table",
         ),

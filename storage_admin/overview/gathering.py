@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     Counted = dict[TableName, Statistics | str]
 
 COUNT_UP_TO = 1_000_000  # rows
+STATUSES = frozenset({"outdated-tables", "drifted-tables", "ahead-tables"})  # what the status of a table says already
 SMALLEST_ROW = 24  # bytes, with which no database keeps one
 
 
@@ -99,7 +100,7 @@ def _view(
     from storage_admin.render import render
 
     name, numbers = str(plan.table), counted.get(plan.table, "it is not there yet")
-    about = tuple(f for f in found if name in f.objects and f.level is not Level.OK)
+    about = tuple(f for f in found if name in f.objects and f.level is not Level.OK and f.rule not in STATUSES)
     return TableView(
         plan=plan,
         statements=render(plan, dialect) if plan.runnable else (),

@@ -48,8 +48,8 @@ NAMES = {
     "findings": "Findings",
     "growth": "Growth",
     "retention": "Age and size",
-    "versions": "Versions",
     "tables": "Tables",
+    "versions": "Versions",
 }
 
 
@@ -103,8 +103,8 @@ def _main(overview: Overview) -> Markup:
         "findings": sections.findings(overview),
         "growth": sections.growth(overview),
         "retention": sections.retention(overview),
-        "versions": sections.versions(overview),
         "tables": tables(overview),
+        "versions": sections.versions(overview),
     }
     there = {name: part for name, part in parts.items() if part is not None}
     links = (tag("li", tag("a", NAMES[name], href=f"#{name}")) for name in there)

@@ -9,8 +9,8 @@ from markupsafe import Markup
 from storage_admin.changes import ExtraColumn, Status
 from storage_admin.doctor import Level
 from storage_admin.overview.charts import last_months, spark
-from storage_admin.overview.markup import bar, group, table, tag
-from storage_admin.overview.sections import ages_table, badge, finding, retentions_table, section
+from storage_admin.overview.markup import group, table, tag
+from storage_admin.overview.sections import badge, finding, retentions_table, section
 from storage_admin.overview.values import GRAVITY
 from storage_admin.texts import changes_text, size_text, time_text
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
     from storage_admin.overview.values import IndexView, Overview, TableView
 
-DETAILED = 1000  # tables, with which a page has 3 MB; the rows of more have no details
+DETAILS_BYTES = 2_200_000  # in all; with the rows of a thousand tables a page stays below 3 MB
 YEAR = 12  # months
-# A heading, its class, and how its column is sorted: as a text, or as a number.
+# A heading, and how its column is sorted: as a text, as a number, or not at all. page.css sets them by their place.
 HEADINGS = (
-    ("Table", "name", "text"),
-    ("Kinds", "kinds", "text"),
-    ("Status", "status", "number"),
-    ("Version", "n", "number"),
-    ("Pending", "n", "number"),
-    ("Sessions", "n", "number"),
-    ("Size", "n", "number"),
-    ("Users", "n users", "number"),
-    ("Last used", "used", "number"),
-    ("12 months", "trend", None),
-    ("Findings", "health", "number"),
+    ("Table", "text"),
+    ("Kinds", "text"),
+    ("Status", "number"),
+    ("Version", "number"),
+    ("Pending", "number"),
+    ("Sessions", "number"),
+    ("Size", "number"),
+    ("Users", "number"),
+    ("Last used", "number"),
+    ("12 months", None),
+    ("Findings", "number"),
 )
 TOOLS = Markup(
     """<form class="tools" role="search" aria-label="Filter the tables" hidden>
@@ -46,28 +46,31 @@ TOOLS = Markup(
 
 def tables(overview: Overview) -> Markup:
     """The table of the tables."""
-    detailed = _detailed(overview)
-    heads = (tag("th", text, scope="col", class_=class_, data_sort=sort) for text, class_, sort in HEADINGS)
+    details = _within(overview, DETAILS_BYTES)
+    heads = (tag("th", text, scope="col", data_sort=sort) for text, sort in HEADINGS)
     caption = "Every session table that was looked at."
-    if len(detailed) < len(overview.tables):
+    if len(details) < len(overview.tables):
         caption += (
-            f" The gravest and largest {len(detailed):,} have details here; for those of another one name"
-            " it: storage-admin report FILE.html TABLE"
+            f" To keep the page small only {len(details):,} have details here, the gravest and largest ones. For those of"
+            " another one, name it: storage-admin report FILE.html TABLE"
         )
-    rows = (_row(overview, view, number, number in detailed) for number, view in enumerate(overview.tables, 1))
-    head = tag("thead", tag("tr", *heads))
-    return section(
-        "tables",
-        "Tables",
-        TOOLS.format(chips=_chips(overview)),
-        tag("table", tag("caption", caption), head, *rows, id="list"),
-    )
+    rows = (_row(overview, view, number, details.get(number)) for number, view in enumerate(overview.tables, 1))
+    head = tag("thead", tag("tr", *heads, class_="heads"))
+    tools = TOOLS.format(chips=_chips(overview))
+    return section("tables", "Tables", tools, tag("table", tag("caption", caption), head, *rows, id="list"))
 
 
-def _detailed(overview: Overview) -> frozenset[int]:
+def _within(overview: Overview, limit: int) -> dict[int, Markup]:
+    """The details of tables, by their numbers: of the gravest first, then of the largest, until the page is full."""
     views = enumerate(overview.tables, 1)
-    ordered = sorted(views, key=lambda one: (GRAVITY.index(one[1].plan.status), -(one[1].bytes or 0)))
-    return frozenset(number for number, _ in ordered[:DETAILED])
+    found: dict[int, Markup] = {}
+    for number, view in sorted(views, key=lambda one: (GRAVITY.index(one[1].plan.status), -(one[1].bytes or 0))):
+        details = _details(overview, view)
+        limit -= len(details)
+        if limit < 0:
+            break
+        found[number] = details
+    return found
 
 
 def _chips(overview: Overview) -> Markup:
@@ -93,37 +96,34 @@ def _chips(overview: Overview) -> Markup:
 # --- a row -------------------------------------------------------------------------------------------------
 
 
-def _row(overview: Overview, view: TableView, number: int, detailed: bool) -> Markup:
+def _row(overview: Overview, view: TableView, number: int, details: Markup | None) -> Markup:
     plan, counted = view.plan, view.statistics
-    status = plan.status
-    months = last_months(counted.months, overview.made, YEAR) if counted and detailed else ()
     newest = counted.newest if counted is not None else None
     cells = (
-        tag("th", plan.table, scope="row", class_="name"),
-        tag("td", ", ".join(plan.kinds), class_="kinds"),
-        tag("td", badge(status.value), data_v=GRAVITY.index(status), class_="status"),
-        tag("td", _version(view), data_v=plan.version or 0, class_="n"),
-        _number(len(plan.changes) or None),
+        tag("th", plan.table, scope="row"),
+        tag("td", ", ".join(plan.kinds)),
+        tag("td", badge(plan.status.value), data_v=GRAVITY.index(plan.status)),
+        tag("td", _version(view), data_v=plan.version or 0),
+        _number(len(plan.changes) if plan.runnable else None),
         _number(view.sessions, "" if counted is not None else "≈ "),
-        tag("td", size_text(view.bytes), data_v=view.bytes or 0, class_="n"),
-        _number(counted.users if counted is not None else None, class_="n users"),
-        tag("td", time_text(newest).partition(" ")[0], data_v=newest if isinstance(newest, int) else 0, class_="used"),
-        tag("td", spark(months), class_="trend"),
+        tag("td", size_text(view.bytes), data_v=view.bytes or 0),
+        _number(counted.users if counted is not None else None),
+        tag("td", time_text(newest).partition(" ")[0], data_v=newest if isinstance(newest, int) else 0),
+        tag("td", spark(last_months(counted.months, overview.made, YEAR)) if counted is not None else None),
         _health(view),
     )
-    panel = _details(overview, view) if detailed else None
     return tag(
         "tbody",
         tag("tr", *cells, class_="row"),
-        tag("tr", tag("td", panel, colspan=len(HEADINGS)), class_="more") if panel else None,
+        tag("tr", tag("td", details, colspan=len(HEADINGS)), class_="more") if details is not None else None,
         id=f"t{number}",
-        data_status=status.value,
+        data_status=plan.status.value,
         data_found=bool(view.findings),
     )
 
 
-def _number(number: int | None, before: str = "", class_: str = "n") -> Markup:
-    return tag("td", "-" if number is None else f"{before}{number:,}", data_v=number or 0, class_=class_)
+def _number(number: int | None, before: str = "") -> Markup:
+    return tag("td", "-" if number is None else f"{before}{number:,}", data_v=number or 0)
 
 
 def _version(view: TableView) -> str:
@@ -134,9 +134,9 @@ def _version(view: TableView) -> str:
 
 def _health(view: TableView) -> Markup:
     if not view.findings:
-        return tag("td", data_v=0, class_="health")
+        return tag("td", data_v=0)
     place = {Level.NOTE: 1, Level.WARNING: 2, Level.PROBLEM: 3}.get(view.level, 0)
-    return tag("td", badge(view.level.value), data_v=place, class_="health")
+    return tag("td", badge(view.level.value), data_v=place)
 
 
 # --- what is beneath it ------------------------------------------------------------------------------------
@@ -189,7 +189,6 @@ def _numbers(view: TableView) -> Markup:
         facts += [("First created", time_text(counted.oldest)), ("Last used", time_text(counted.newest))]
     elif view.plan.live is not None:
         facts.append(("Not counted", view.unread))
-    facts.append(("With indexes", size_text(view.bytes)))
     if revision is not None:
         when = f"{revision.applied_at:%Y-%m-%d %H:%M}" if revision.applied_at is not None else "at an unknown time"
         facts.append(("Last upgrade", f"{when}, to version {revision.to_version}"))
@@ -201,24 +200,21 @@ def _by_time(overview: Overview, view: TableView) -> Iterable[Markup]:
     if counted is None or not counted.sessions:
         return
     yield tag("div", retentions_table(counted.retentions, counted.sessions))
-    yield tag("div", ages_table(view.ages))
     months = last_months(counted.months, overview.made, YEAR)
-    most = max((month.sessions for month in months), default=0)
-    rows = ((m.period, f"{m.sessions:,}", size_text(m.bytes), bar(m.sessions, most)) for m in months if m.sessions)
-    if most:
-        yield tag("div", table("Created per month", ("Month", "Sessions", "Size", "Share"), rows, numbers=(1, 2)))
+    rows = [(month.period, f"{month.sessions:,}") for month in months if month.sessions]
+    if rows:
+        yield tag("div", table("Created per month", ("Month", "Sessions"), rows))
 
 
 def _indexes(view: TableView) -> Markup | None:
     if not view.indexes:
         return None
+    return _block("Indexes", tag("ul", *map(_index, view.indexes)))
 
-    def row(index: IndexView) -> tuple[object, ...]:
-        unique = "unique, " if index.unique else ""
-        state = index.state if index.state == "valid" else badge(index.state)
-        return index.name, ", ".join(index.columns), group(unique, state)
 
-    return tag("div", table("Indexes", ("Name", "Columns", "State"), map(row, view.indexes)), class_="indexes")
+def _index(index: IndexView) -> Markup:
+    state = f"{'unique, ' if index.unique else ''}on {', '.join(index.columns)} "
+    return tag("li", tag("code", index.name), f" {state}", None if index.state == "valid" else badge(index.state))
 
 
 def _kept(view: TableView) -> Markup | None:

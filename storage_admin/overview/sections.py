@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from storage_admin.changes import Status
 from storage_admin.doctor import GRAVEST_FIRST, Level
 from storage_admin.overview.charts import DAYS, MONTHS, Chart, chart, last_days, last_months, legend
-from storage_admin.overview.markup import bar, coded, command, group, table, tag
+from storage_admin.overview.markup import bar, coded, command, group, percent, table, tag
 from storage_admin.texts import count_text, size_text, time_text
 
 if TYPE_CHECKING:
@@ -221,20 +221,21 @@ def ages_table(ages: Sequence[Age]) -> Markup:
     """How many sessions were used last how long ago."""
     most = max((age.sessions for age in ages), default=0)
     rows = ((_days(age), f"{age.sessions:,}", size_text(age.bytes), bar(age.sessions, most)) for age in ages)
-    return table("Sessions by their last use", ("Last used", "Sessions", "Size", "Share"), rows, numbers=(1, 2))
+    return table("Sessions by their last use", ("Not used for", "Sessions", "Size", "Share"), rows)
 
 
 def retentions_table(retentions: Sequence[Retention], sessions: int) -> Markup:
     """What would go if only sessions stayed that were used since."""
-    rows = ((f"{r.days} days", f"{r.sessions:,}", size_text(r.bytes), bar(r.sessions, sessions)) for r in retentions)
-    caption = "What a retention would remove"
-    return table(caption, ("Keep what was used in", "Would remove", "Size", "Share"), rows, numbers=(1, 2))
+    rows = (
+        (f"{r.days} days", f"{r.sessions:,}", size_text(r.bytes), percent(r.sessions, sessions)) for r in retentions
+    )
+    return table("What a retention would remove", ("Keep for", "Would remove", "Size", "Share"), rows)
 
 
 def _days(age: Age) -> str:
     if age.below is None:
-        return f"{age.days} days ago or before"
-    return f"within {age.below} days" if not age.days else f"{age.days} to {age.below} days ago"
+        return f"over {age.days} days"
+    return f"{age.days}–{age.below} days" if age.days else f"under {age.below} days"  # noqa: RUF001 - a range
 
 
 def _ages(overview: Overview) -> Markup | None:
@@ -267,7 +268,7 @@ def _largest_tables(overview: Overview) -> Markup | None:
         return link, size_text(view.bytes), bar(view.bytes or 0, most)
 
     caption = "The largest tables" if len(known) > 1 else "The largest table"
-    return tag("div", table(caption, ("Table", "Size", "Share"), map(row, largest), numbers=(1,)), class_="card")
+    return tag("div", table(caption, ("Table", "Size", "Share"), map(row, largest)), class_="card")
 
 
 # --- the catalogue -----------------------------------------------------------------------------------------

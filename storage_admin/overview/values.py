@@ -50,7 +50,7 @@ class Age(msgspec.Struct, frozen=True):
 
 
 class TableView(msgspec.Struct, frozen=True):
-    """One table: the statements of its plan, its numbers, what `doctor` says of it, and its newest revision.
+    """One table: what would be run, its numbers, what `doctor` says of it beside its status, and its last revision.
 
     ``statistics`` is None where the rows were not read; ``unread`` says why. The largest sessions are never in it.
     """
