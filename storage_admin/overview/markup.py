@@ -47,6 +47,11 @@ def seen(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
 
 
+def breakable(name: object) -> Markup:
+    """A name that may be cut into lines between its words."""
+    return Markup("_<wbr>").join(seen(str(name)).split("_"))
+
+
 def coded(text: str) -> Markup:
     """A sentence in which what stands between backticks is code."""
     parts = text.split(TICKS)

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from storage_admin.changes import ExtraColumn, Status
 from storage_admin.doctor import Level
 from storage_admin.overview.charts import last_months, spark
-from storage_admin.overview.markup import group, table, tag
+from storage_admin.overview.markup import breakable, group, table, tag
 from storage_admin.overview.sections import badge, finding, retentions_table, section
 from storage_admin.overview.values import GRAVITY
 from storage_admin.texts import changes_text, size_text, time_text
@@ -51,7 +51,7 @@ def tables(overview: Overview) -> Markup:
     caption = "Every session table that was looked at."
     if len(details) < len(overview.tables):
         caption += (
-            f" To keep the page small only {len(details):,} have details here, the gravest and largest ones. For those of"
+            f" To keep the page small only {len(details):,} have details here, the gravest and largest. For those of"
             " another one, name it: storage-admin report FILE.html TABLE"
         )
     rows = (_row(overview, view, number, details.get(number)) for number, view in enumerate(overview.tables, 1))
@@ -100,7 +100,7 @@ def _row(overview: Overview, view: TableView, number: int, details: Markup | Non
     plan, counted = view.plan, view.statistics
     newest = counted.newest if counted is not None else None
     cells = (
-        tag("th", plan.table, scope="row"),
+        tag("th", breakable(plan.table), scope="row"),
         tag("td", ", ".join(plan.kinds)),
         tag("td", badge(plan.status.value), data_v=GRAVITY.index(plan.status)),
         tag("td", _version(view), data_v=plan.version or 0),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from storage_admin.changes import Status
 from storage_admin.doctor import GRAVEST_FIRST, Level
 from storage_admin.overview.charts import DAYS, MONTHS, Chart, chart, last_days, last_months, legend
-from storage_admin.overview.markup import bar, coded, command, group, percent, table, tag
+from storage_admin.overview.markup import bar, breakable, coded, command, group, percent, table, tag
 from storage_admin.texts import count_text, size_text, time_text
 
 if TYPE_CHECKING:
@@ -264,7 +264,7 @@ def _largest_tables(overview: Overview) -> Markup | None:
     most = largest[0].bytes or 0
 
     def row(view: TableView) -> tuple[object, ...]:
-        link = tag("a", view.plan.table, href=f"#t{number[id(view)]}")
+        link = tag("a", breakable(view.plan.table), href=f"#t{number[id(view)]}")
         return link, size_text(view.bytes), bar(view.bytes or 0, most)
 
     caption = "The largest tables" if len(known) > 1 else "The largest table"
