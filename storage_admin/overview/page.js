@@ -100,7 +100,7 @@
     const second = numeric ? "ascending" : "descending";
     const direction = head.getAttribute("aria-sort") === first ? second : first;
     const sign = direction === "ascending" ? 1 : -1;
-    const value = (row) => (numeric ? Number(row.cells[column].dataset.v) : row.cells[column].textContent);
+    const value = (row) => (numeric ? Number(row.cells[column].dataset.v ?? row.cells[column].textContent) || 0 : row.cells[column].textContent);
     const keyed = rows.map((row) => [value(row), row]);
     keyed.sort(([a, x], [b, y]) => sign * (numeric ? a - b : names.compare(a, b)) || x.place - y.place);
     for (const other of heads) other.removeAttribute("aria-sort");

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from storage_admin.overview.values import IndexView, Overview, TableView
 
-DETAILS_BYTES = 2_200_000  # in all; with the rows of a thousand tables a page stays below 3 MB
+DETAILS_BYTES = 2_300_000  # in all; with the rows of a thousand tables a page stays below 3 MB
 YEAR = 12  # months
 # A heading, and how its column is sorted: as a text, as a number, or not at all. page.css sets them by their place.
 HEADINGS = (
@@ -103,7 +103,7 @@ def _row(overview: Overview, view: TableView, number: int, details: Markup | Non
         tag("th", breakable(plan.table), scope="row"),
         tag("td", ", ".join(plan.kinds)),
         tag("td", badge(plan.status.value), data_v=GRAVITY.index(plan.status)),
-        tag("td", _version(view), data_v=plan.version or 0),
+        tag("td", _version(view), data_v=plan.version or 0 if plan.runnable else None),
         _number(len(plan.changes) if plan.runnable else None),
         _number(view.sessions, "" if counted is not None else "≈ "),
         tag("td", size_text(view.bytes), data_v=view.bytes or 0),
@@ -123,7 +123,8 @@ def _row(overview: Overview, view: TableView, number: int, details: Markup | Non
 
 
 def _number(number: int | None, before: str = "") -> Markup:
-    return tag("td", "-" if number is None else f"{before}{number:,}", data_v=number or 0)
+    text = "-" if number is None else f"{before}{number:,}"
+    return tag("td", text, data_v=None if text == str(number) else number or 0)
 
 
 def _version(view: TableView) -> str:
@@ -134,7 +135,7 @@ def _version(view: TableView) -> str:
 
 def _health(view: TableView) -> Markup:
     if not view.findings:
-        return tag("td", data_v=0)
+        return tag("td")
     place = {Level.NOTE: 1, Level.WARNING: 2, Level.PROBLEM: 3}.get(view.level, 0)
     return tag("td", badge(view.level.value), data_v=place)
 
@@ -174,7 +175,7 @@ def _pending(view: TableView) -> Markup:
         "Pending",
         tag("p", said),
         tag("ul", *(tag("li", drift) for drift in plan.drifts)) if plan.drifts else None,
-        tag("pre", tag("code", sql), tabindex=0, role="region", aria_label=f"SQL for {plan.table}") if sql else None,
+        tag("pre", tag("code", sql)) if sql else None,
         class_="wide",
     )
 
@@ -207,14 +208,15 @@ def _by_time(overview: Overview, view: TableView) -> Iterable[Markup]:
 
 
 def _indexes(view: TableView) -> Markup | None:
-    if not view.indexes:
-        return None
-    return _block("Indexes", tag("ul", *map(_index, view.indexes)))
+    # What is missing is in the SQL already, where there is some.
+    shown = [index for index in view.indexes if index.state != "missing" or not view.statements]
+    return _block("Indexes", tag("ul", *map(_index, shown))) if shown else None
 
 
 def _index(index: IndexView) -> Markup:
-    state = f"{'unique, ' if index.unique else ''}on {', '.join(index.columns)} "
-    return tag("li", tag("code", index.name), f" {state}", None if index.state == "valid" else badge(index.state))
+    what = f" {'unique, ' if index.unique else ''}on {', '.join(index.columns)}"
+    state = None if index.state == "valid" else group(" ", badge(index.state))
+    return tag("li", tag("code", index.name), what, state)
 
 
 def _kept(view: TableView) -> Markup | None:

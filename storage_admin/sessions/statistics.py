@@ -76,23 +76,32 @@ def statistics(
     """Count the sessions of a table that are meant. Each row is read once, and once more for the ``largest`` ones,
     which say whose they are.
     """
-    condition = wanted.condition(table)
-    columns, bytes_ = table.sql.c, size(table)
-    used = active(table)
-    old = [used < whole(now - days * DAY) for days in retentions]
+    condition, columns, bytes_ = wanted.condition(table), table.sql.c, size(table)
+    # Named once within, or its text, which takes longer to make than a small table to read, would have all five times.
+    row = (
+        sa.select(
+            columns[USER_ID],
+            columns.created_at,
+            runs(table).label("runs"),
+            bytes_.label("bytes"),
+            active(table).label("used"),
+        )
+        .where(condition)
+        .subquery()
+        .c
+    )
+    old = [row.used < whole(now - days * DAY) for days in retentions]
     totals = connection.execute(
         sa.select(
             sa.func.count(),
-            sa.func.count(columns[USER_ID].distinct()),
-            _total(runs(table)),
-            _total(bytes_),
-            sa.func.min(columns.created_at),
-            sa.func.max(used),
+            sa.func.count(row[USER_ID].distinct()),
+            _total(row.runs),
+            _total(row.bytes),
+            sa.func.min(row.created_at),
+            sa.func.max(row.used),
             *(_total(sa.case((condition, 1))) for condition in old),
-            *(_total(sa.case((condition, bytes_))) for condition in old),
+            *(_total(sa.case((condition, row.bytes))) for condition in old),
         )
-        .select_from(table.sql)
-        .where(condition)
     ).one()
     sessions, users, all_runs, all_bytes, oldest, newest, *gone = totals
     days = _days(connection, table, condition, bytes_)
