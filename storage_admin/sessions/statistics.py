@@ -76,20 +76,8 @@ def statistics(
     """Count the sessions of a table that are meant. Each row is read once, and once more for the ``largest`` ones,
     which say whose they are.
     """
-    condition, columns, bytes_ = wanted.condition(table), table.sql.c, size(table)
-    # Named once within, or its text, which takes longer to make than a small table to read, would have all five times.
-    row = (
-        sa.select(
-            columns[USER_ID],
-            columns.created_at,
-            runs(table).label("runs"),
-            bytes_.label("bytes"),
-            active(table).label("used"),
-        )
-        .where(condition)
-        .subquery()
-        .c
-    )
+    condition, bytes_ = wanted.condition(table), size(table)
+    row = _measured(table, condition, bytes_)
     old = [row.used < whole(now - days * DAY) for days in retentions]
     totals = connection.execute(
         sa.select(
@@ -120,6 +108,13 @@ def statistics(
         retentions=tuple(Retention(days, int(number), int(size)) for days, number, size in removed),
         largest=_largest(connection, table, condition, bytes_) if largest else (),
     )
+
+
+def _measured(table: SessionTable, condition: sa.ColumnElement[bool], bytes_: sa.ColumnElement[Any]) -> Any:
+    # Named once within, or the text, which takes longer to make than a small table to read, would say all five times.
+    columns = table.sql.c
+    what = (runs(table).label("runs"), bytes_.label("bytes"), active(table).label("used"))
+    return sa.select(columns[USER_ID], columns.created_at, *what).where(condition).subquery().c
 
 
 def _total(expression: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from storage_admin.dialects import DIALECTS
 from storage_admin.overview import Overview
 from storage_admin.schema import TableName
 from tests.conftest import Database
@@ -28,6 +30,13 @@ def filled(database: Database, name: str, version: int, ages: list[int], now: in
             database, table, values | {"memory": json.dumps({"runs": [{"content": "canary-word"}]}), "updated_at": at}
         )
     return table
+
+
+def file_of(folder: Path) -> Database:
+    """A SQLite database that several tests look at."""
+    path = folder / "sessions.db"
+    path.touch()
+    return Database(DIALECTS["sqlite"], f"sqlite:///{path}", str(path))
 
 
 def many(overview: Overview, number: int) -> Overview:

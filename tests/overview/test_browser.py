@@ -6,7 +6,6 @@ import io
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -15,10 +14,7 @@ from pypdf import PdfReader
 
 from storage_admin.overview import Overview, look, page
 from tests.chromium import started
-from tests.overview.pages import filled, many
-
-if TYPE_CHECKING:
-    from tests.conftest import Database
+from tests.overview.pages import file_of, filled, many
 
 
 @pytest.fixture(scope="module")
@@ -27,14 +23,14 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
-@pytest.fixture
-def overview(sqlite: Database) -> Overview:
-    now = int(time.time())
-    filled(sqlite, "old_agents", 4, [0, 40, 400], now)
-    filled(sqlite, "new_agents", 10, [1, 2], now)
-    filled(sqlite, "old_teams", 6, [3], now, "team")
-    sqlite.run("CREATE TABLE keyless AS SELECT * FROM new_agents")
-    return look(sqlite.admin())
+@pytest.fixture(scope="module")
+def overview(tmp_path_factory: pytest.TempPathFactory) -> Overview:
+    now, database = int(time.time()), file_of(tmp_path_factory.mktemp("browser"))
+    filled(database, "old_agents", 4, [0, 40, 400], now)
+    filled(database, "new_agents", 10, [1, 2], now)
+    filled(database, "old_teams", 6, [3], now, "team")
+    database.run("CREATE TABLE keyless AS SELECT * FROM new_agents")
+    return look(database.admin())
 
 
 @pytest.fixture

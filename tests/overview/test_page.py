@@ -16,7 +16,7 @@ from storage_admin.doctor import Finding, Level
 from storage_admin.errors import FileExists, NoTablesFound, NotWrittenToFile
 from storage_admin.overview import Overview, look, page, write_report
 from tests.conftest import Database
-from tests.overview.pages import Parsed, filled, many
+from tests.overview.pages import Parsed, file_of, filled, many
 from tests.shapes import ODD_NAMES
 
 HOSTILE = [
@@ -30,12 +30,12 @@ HOSTILE = [
 ]
 
 
-@pytest.fixture
-def overview(sqlite: Database) -> Overview:
-    now = int(time.time())
-    filled(sqlite, "old", 4, [0, 40, 400], now)
-    filled(sqlite, "new", 10, [1, 2], now)
-    return look(sqlite.admin())
+@pytest.fixture(scope="module")
+def overview(tmp_path_factory: pytest.TempPathFactory) -> Overview:
+    now, database = int(time.time()), file_of(tmp_path_factory.mktemp("page"))
+    filled(database, "old", 4, [0, 40, 400], now)
+    filled(database, "new", 10, [1, 2], now)
+    return look(database.admin())
 
 
 def test_the_page_is_sound_and_loads_nothing(overview: Overview) -> None:
