@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from storage_admin import changes as c
-from storage_admin import texts
+from storage_admin import changes as c, texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
