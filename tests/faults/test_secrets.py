@@ -45,7 +45,7 @@ COMMANDS = [
 ]
 # What is there to show content is asked for what is not there.
 SESSIONS = {
-    "copy": ["--to", "sqlite:///copy.db"],
+    "copy": ["--to", "sqlite:///copy.db", "--on-conflict", "replace"],  # a row that is made a second later differs
     "delete": ["nobody", "--yes"],
     "export": ["--to", "out.jsonl", "--force"],
     "import": ["in.jsonl"],
