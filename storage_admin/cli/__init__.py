@@ -18,6 +18,7 @@ from storage_admin.cli import (
     lock,
     plan,
     repair,
+    report,
     revision,
     sessions,
     upgrade,
@@ -59,7 +60,23 @@ def cli(ctx: click.Context) -> None:
     ctx.color = colour_wanted()
 
 
-for module in (upgrade, plan, revision, inspect, check, lock, doctor, wait, repair, history, versions, sessions, demo):
+MODULES = (
+    upgrade,
+    plan,
+    revision,
+    inspect,
+    check,
+    lock,
+    doctor,
+    wait,
+    repair,
+    history,
+    versions,
+    report,
+    sessions,
+    demo,
+)
+for module in MODULES:
     cli.add_command(module.command)
 
 

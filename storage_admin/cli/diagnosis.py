@@ -10,6 +10,7 @@ from storage_admin.doctor.findings import Level
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from storage_admin import doctor
     from storage_admin.doctor import Diagnosis
 
 
@@ -39,14 +40,16 @@ def diagnosis_document(diagnosis: Diagnosis, redacted: Callable[[str], str]) -> 
         format=FORMAT,
         database=Database(dialect=info.dialect, server_version=info.server_version, url=info.url),
         level=diagnosis.level,
-        findings=[
-            Finding(
-                rule=finding.rule,
-                level=finding.level,
-                seen=redacted(finding.seen),
-                advice=redacted(finding.advice),
-                objects=list(finding.objects),
-            )
-            for finding in diagnosis.findings
-        ],
+        findings=[finding_row(finding, redacted) for finding in diagnosis.findings],
+    )
+
+
+def finding_row(finding: doctor.Finding, redacted: Callable[[str], str] = str) -> Finding:
+    """The row of a finding."""
+    return Finding(
+        rule=finding.rule,
+        level=finding.level,
+        seen=redacted(finding.seen),
+        advice=redacted(finding.advice),
+        objects=list(finding.objects),
     )

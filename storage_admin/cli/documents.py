@@ -220,7 +220,7 @@ def survey_document(
     survey: Survey, catalog: Catalog, dialect: Dialect, *, statements: dict[c.Plan, tuple[str, ...]] | None = None
 ) -> SurveyDocument:
     """The document of a survey, with the statements of each plan where they are given."""
-    tables = [_table(plan, catalog, dialect) for plan in survey.plans]
+    tables = [table_row(plan, catalog, dialect) for plan in survey.plans]
     if statements is not None:
         for table, plan in zip(tables, survey.plans, strict=True):
             table.statements = list(statements.get(plan, ()))
@@ -239,7 +239,8 @@ def _database(source: Survey | UpgradeReport) -> Database:
     return Database(dialect=info.dialect, server_version=info.server_version, url=info.url)
 
 
-def _table(plan: c.Plan, catalog: Catalog, dialect: Dialect) -> Table:
+def table_row(plan: c.Plan, catalog: Catalog, dialect: Dialect) -> Table:
+    """One table compared."""
     return Table(
         schema=plan.table.schema,
         name=plan.table.name,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from storage_admin import changes as c
+from storage_admin import changes as c, texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from storage_admin.catalog import Catalog
     from storage_admin.cli.documents import Document
 
-KILO = 1024
 GAP = 2  # characters between two columns, and beside a header
 NARROWEST = 8  # characters of a column that is cut
 COLOURS = {
@@ -30,6 +29,9 @@ COLOURS = {
     "upgraded": "green",
     "created": "green",
 }
+
+# The page of a report has the same words; here everybody knows them under these names.
+changes_text, count_text, size_text = texts.changes_text, texts.count_text, texts.size_text
 
 
 def emit(document: Document, output: str) -> None:
@@ -135,24 +137,6 @@ def show_drifts(plans: Iterable[c.Plan]) -> None:
             click.echo(f"{plan.table}: {click.style('drift', fg='red')}: {drift}")
 
 
-def changes_text(changes: Sequence[c.Change]) -> str:
-    """What some changes do, in a few words: columns by name, indexes by number."""
-    parts = [f"create schema {change.schema}" for change in changes if isinstance(change, c.CreateSchema)]
-    parts += ["create table" for change in changes if isinstance(change, c.CreateTable)]
-    for what, kind in (("add", c.AddColumn), ("set the default of", c.SetDefault)):
-        names = [change.column.name for change in changes if isinstance(change, kind)]
-        parts += [f"{what} {', '.join(names)}"] if names else []
-    for what, made in (("create", c.CreateIndex), ("rebuild", c.RebuildIndex)):
-        number = sum(isinstance(change, made) for change in changes)
-        parts += [f"{what} {number} {'index' if number == 1 else 'indexes'}"] if number else []
-    return "; ".join(parts)
-
-
-def count_text(number: int, what: str) -> str:
-    """``1 table``, ``2 tables``."""
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
-
-
 def summary(words: Iterable[str], what: str = "table") -> str:
     """``12 tables: 5 outdated, 7 current``."""
     counted: dict[str, int] = {}
@@ -160,15 +144,3 @@ def summary(words: Iterable[str], what: str = "table") -> str:
         counted[word] = counted.get(word, 0) + 1
     parts = ", ".join(f"{number:,} {status_text(word)}" for word, number in counted.items())
     return f"{count_text(sum(counted.values()), what)}: {parts}"
-
-
-def size_text(size: int | None) -> str:
-    """A size in the largest unit that leaves a digit before the point."""
-    if size is None:
-        return "-"
-    value = float(size)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < KILO:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= KILO
-    return f"{value:.1f} TB"

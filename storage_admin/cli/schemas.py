@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from storage_admin.cli.diagnosis import DiagnosisDocument
 from storage_admin.cli.documents import Document, HistoryDocument, SurveyDocument, UpgradeDocument, VersionsDocument
+from storage_admin.cli.overview import OverviewDocument
 from storage_admin.cli.sessions.documents import (
     CandidatesDocument,
     ChangedDocument,
@@ -19,6 +20,7 @@ from storage_admin.cli.sessions.documents import (
 DOCUMENTS: dict[str, type[Document]] = {
     "doctor": DiagnosisDocument,
     "history": HistoryDocument,
+    "report": OverviewDocument,
     "sessions-copy": CopiedDocument,
     "sessions-delete": ChangedDocument,
     "sessions-export": ExportedDocument,

@@ -5,7 +5,7 @@ One module per database says what is looked at there; a new one is a row in ``MO
 
 from __future__ import annotations
 
-from storage_admin.doctor.examination import examine, unreachable
-from storage_admin.doctor.findings import RULES, Diagnosis, Finding, Level
+from storage_admin.doctor.examination import examine, reading, unreachable
+from storage_admin.doctor.findings import GRAVEST_FIRST, RULES, Diagnosis, Finding, Level
 
-__all__ = ["RULES", "Diagnosis", "Finding", "Level", "examine", "unreachable"]
+__all__ = ["GRAVEST_FIRST", "RULES", "Diagnosis", "Finding", "Level", "examine", "reading", "unreachable"]

@@ -69,6 +69,13 @@ def unreachable(error: StorageAdminError, url: URL, shown: str) -> Diagnosis:
     return Diagnosis(info, (Finding("connection", Level.PROBLEM, seen, advice), *found))
 
 
+@contextmanager
+def reading(connection: Connection, dialect: str) -> Iterator[None]:
+    """A transaction that can change nothing and waits for nobody for long, where the database has such a thing."""
+    with _reading(connection, _module(dialect)):
+        yield
+
+
 def _module(dialect: str) -> Any:
     return import_module(MODULES[dialect]) if dialect in MODULES else None
 
@@ -84,7 +91,6 @@ def _run(check: Check, patient: Patient, module: Any) -> Iterable[Finding]:
 
 @contextmanager
 def _reading(connection: Connection, module: Any) -> Iterator[None]:
-    """A transaction that can change nothing and waits for nobody for long, where the database has such a thing."""
     statements = module.BEGIN if module else ()
     for statement in statements:
         send(connection, statement)

@@ -71,25 +71,25 @@ def statistics(
     *,
     now: int,
     retentions: Sequence[int] = RETENTIONS,
+    largest: bool = True,
 ) -> Statistics:
-    """Count the sessions of a table that are meant. Each row is read once, and once more for the largest ones."""
-    condition = wanted.condition(table)
-    columns, bytes_ = table.sql.c, size(table)
-    used = active(table)
-    old = [used < whole(now - days * DAY) for days in retentions]
+    """Count the sessions of a table that are meant. Each row is read once, and once more for the ``largest`` ones,
+    which say whose they are.
+    """
+    condition, bytes_ = wanted.condition(table), size(table)
+    row = _measured(table, condition, bytes_)
+    old = [row.used < whole(now - days * DAY) for days in retentions]
     totals = connection.execute(
         sa.select(
             sa.func.count(),
-            sa.func.count(columns[USER_ID].distinct()),
-            _total(runs(table)),
-            _total(bytes_),
-            sa.func.min(columns.created_at),
-            sa.func.max(used),
+            sa.func.count(row[USER_ID].distinct()),
+            _total(row.runs),
+            _total(row.bytes),
+            sa.func.min(row.created_at),
+            sa.func.max(row.used),
             *(_total(sa.case((condition, 1))) for condition in old),
-            *(_total(sa.case((condition, bytes_))) for condition in old),
+            *(_total(sa.case((condition, row.bytes))) for condition in old),
         )
-        .select_from(table.sql)
-        .where(condition)
     ).one()
     sessions, users, all_runs, all_bytes, oldest, newest, *gone = totals
     days = _days(connection, table, condition, bytes_)
@@ -106,8 +106,15 @@ def statistics(
         days=days,
         months=_months(days),
         retentions=tuple(Retention(days, int(number), int(size)) for days, number, size in removed),
-        largest=_largest(connection, table, condition, bytes_),
+        largest=_largest(connection, table, condition, bytes_) if largest else (),
     )
+
+
+def _measured(table: SessionTable, condition: sa.ColumnElement[bool], bytes_: sa.ColumnElement[Any]) -> Any:
+    # Named once within, or the text, which takes longer to make than a small table to read, would say all five times.
+    columns = table.sql.c
+    what = (runs(table).label("runs"), bytes_.label("bytes"), active(table).label("used"))
+    return sa.select(columns[USER_ID], columns.created_at, *what).where(condition).subquery().c
 
 
 def _total(expression: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:

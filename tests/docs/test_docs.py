@@ -64,7 +64,7 @@ def test_the_wheel_brings_the_versions_and_the_marker_for_type_checkers(tmp_path
     [wheel] = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     wanted = {f"storage_admin/versions/{file.name}" for file in (ROOT / "versions").iterdir()}
-    assert wanted | {"storage_admin/py.typed"} <= names
+    assert wanted | {f"storage_admin/{name}" for name in ("py.typed", "overview/page.css", "overview/page.js")} <= names
     assert not {name for name in names if name.startswith(("tests/", "docs/", "versions/"))}
 
 

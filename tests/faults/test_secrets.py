@@ -34,6 +34,7 @@ HOLDING = (
 # What can be asked of a database, and the arguments of some. New commands come in by themselves.
 NEEDED = {"plan": [[], ["--sql"]], "history": [[], ["ai.sessions"]], "upgrade": [["--wait", "1"], ["--dry-run"]]}
 NEEDED |= {"check": [[], ["-o", "github"], ["-o", "sarif"]]}
+NEEDED |= {"report": [["-"], ["-", "-o", "json"]]}
 NEEDED |= {"wait": [["--timeout", "0"]], "repair": [["--wait", "1"], ["--dry-run"]]}
 WITHOUT_DATABASE = {"versions", "demo"}
 COMMANDS = [
@@ -44,7 +45,7 @@ COMMANDS = [
 ]
 # What is there to show content is asked for what is not there.
 SESSIONS = {
-    "copy": ["--to", "sqlite:///copy.db"],
+    "copy": ["--to", "sqlite:///copy.db", "--on-conflict", "replace"],  # a row that is made a second later differs
     "delete": ["nobody", "--yes"],
     "export": ["--to", "out.jsonl", "--force"],
     "import": ["in.jsonl"],
@@ -134,7 +135,7 @@ def test_no_password_of_a_command_that_works(silent: Silent, guarded: Server, ar
         guarded.run(HOLDING.format("ai.sessions"), name)
         ended = silent(*arguments, "--db-url", url)
         assert "Usage:" not in ended.err
-        if arguments[0] in ("plan", "history", "inspect", "check", "upgrade", "doctor", "wait", "repair"):
+        if arguments[0] in ("plan", "history", "inspect", "check", "upgrade", "doctor", "wait", "repair", "report"):
             assert ended.code == 0, ended
         if "--sql" not in arguments:
             silent(*arguments, "-o", "json", STORAGE_ADMIN_DB_URL=url)

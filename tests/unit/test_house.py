@@ -19,7 +19,7 @@ FLOORS = [
     {"errors", "toml", "version"},
     {"schema"},
     {"changes", "dialects"},
-    {"alters"},
+    {"alters", "texts"},
     {"catalog"},
     {"compare", "naming"},
     {"messages"},
@@ -32,6 +32,7 @@ FLOORS = [
     {"admin"},
     {"demo", "storage"},
     {"integrations", "sessions"},
+    {"overview"},
     {"cli", "__main__", "__init__"},
 ]
 PURE = {"errors", "schema", "changes", "dialects", "catalog", "compare", "naming"}
@@ -106,7 +107,7 @@ def test_no_module_is_too_big_and_no_function_too_long(module: Path) -> None:
 
 def test_only_the_executor_sends_what_was_rendered() -> None:
     users = {room_of(m) for m in modules if any("render.render" in name for name in imported(m, typing_too=False))}
-    assert users <= {"executor", "access", "cli"}  # to run it, to hand it to the owner, to print it
+    assert users <= {"executor", "access", "overview", "cli"}  # to run it, to hand it to the owner, to show it
     assert any("transaction" in name for name in imported(PACKAGE / "executor.py", typing_too=False))
     others = [m for m in modules if room_of(m) not in ("executor", "database", "sessions")]
     assert not [m for m in others if "storage_admin.database.transaction" in imported(m, typing_too=False)]

@@ -377,13 +377,14 @@ def _statistics(found: Statistics) -> StatisticsRow:
         schema=found.table.schema,
         table=found.table.name,
         kinds=list(found.kinds),
-        days=_growth(found.days),
-        months=_growth(found.months),
+        days=growth_rows(found.days),
+        months=growth_rows(found.months),
         retentions=[RetentionRow(days=r.days, sessions=r.sessions, bytes=r.bytes) for r in found.retentions],
         largest=[SessionRow(**_facts(session)) for session in found.largest],
         **values,
     )
 
 
-def _growth(growth: Iterable[Growth]) -> list[GrowthRow]:
+def growth_rows(growth: Iterable[Growth]) -> list[GrowthRow]:
+    """The rows of some periods."""
     return [GrowthRow(period=g.period, sessions=g.sessions, bytes=g.bytes) for g in growth]

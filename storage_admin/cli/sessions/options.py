@@ -94,11 +94,6 @@ def open_sessions(db_url: str | None, schema: str | None) -> Sessions:
 
 def time_text(seconds: int | None) -> str:
     """A moment in UTC, for people; a dash where there is none, and what is none as it is."""
-    from datetime import datetime, timezone
+    from storage_admin import texts
 
-    if seconds is None:
-        return "-"
-    try:
-        return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%d %H:%M}"
-    except (OverflowError, ValueError, OSError, TypeError):
-        return str(seconds)
+    return texts.time_text(seconds)
