@@ -1,0 +1,69 @@
+"""What is built is what its users install: the wheel and the sdist, each in an environment that has nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.docs.blocks import run
+from tests.servers import free_port
+
+ROOT = Path(__file__).parents[2]
+UV = str(Path(sys.executable).with_name("uv"))
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The sdist, and the wheel that is built from it."""
+    folder = tmp_path_factory.mktemp("dist")
+    answered(sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(folder), cwd=ROOT)
+    [sdist] = folder.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder, filter="data")
+    source = folder / sdist.name.removesuffix(".tar.gz")
+    answered(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder), cwd=source)
+    [wheel] = folder.glob("*.whl")
+    return source, wheel
+
+
+def answered(*command: str, code: int = 0, **options: object) -> str:
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, **options)  # type: ignore[call-overload] # of any run
+    assert done.returncode == code, done.stdout
+    return str(done.stdout)
+
+
+def test_the_wheel_brings_the_versions_and_the_marker_for_type_checkers(packages: tuple[Path, Path]) -> None:
+    names = set(zipfile.ZipFile(packages[1]).namelist())
+    wanted = {f"storage_admin/versions/{file.name}" for file in (ROOT / "versions").iterdir()}
+    assert wanted | {"storage_admin/py.typed"} <= names
+    assert not {name for name in names if name.startswith(("tests/", "docs/", "versions/"))}
+
+
+def test_the_wheel_works_where_there_is_nothing_else_and_names_the_extra_for_the_rest(
+    packages: tuple[Path, Path], tmp_path: Path
+) -> None:
+    answered(UV, "venv", "--quiet", "--python", sys.executable, "venv", cwd=tmp_path)
+    answered(UV, "pip", "install", "--quiet", "--python", "venv", str(packages[1]), cwd=tmp_path)
+    program = str(tmp_path / "venv" / "bin" / "storage-admin")
+    assert "every stored byte as before" in answered(program, "demo", "some.db", cwd=tmp_path)
+    for needs, url, what in [
+        ("mysql", "mysql://ai@localhost/ai", ["inspect"]),
+        ("zstd", "sqlite:///some.db", ["sessions", "export", "--to", "all.jsonl.zst"]),
+        ("parquet", "sqlite:///some.db", ["sessions", "export", "support_agent", "--to", "all.parquet"]),
+    ]:
+        assert f"storage-admin[{needs}]" in answered(program, *what, "--db-url", url, code=64, cwd=tmp_path)
+
+
+def test_the_tutorial_works_from_start_to_end(packages: tuple[Path, Path], pytestconfig: pytest.Config) -> None:
+    source, _ = packages
+    written = "python3 -m venv .venv && . .venv/bin/activate\npip install '..[agno]' openai"
+    # An environment takes half a minute to make; the one of the tests has the same in it.
+    read = written.replace("python3", sys.executable) if pytestconfig.getoption("--full") else "true"
+    printed = run(source / "docs" / "quickstart.md", source, instead={"40124": str(free_port()), written: read})
+    assert any("Your last message was: My name is Ada" in text for text in printed)
+    assert not (source / "tutorial").exists()
