@@ -64,7 +64,8 @@ def _entry(name: str, value: Any, told: dict[type, str]) -> list[str]:
         return [*lines, *_class(name, value, told)]
     if inspect.isfunction(value):
         return [*lines, *_code(f"{name}{_signature(_parsed(value))}"), *_prose(value)]
-    return [*lines, *_code(f"{name} = {value!r}".replace("typing.", "")), ""]  # the name of a type
+    of_a_type = repr(value).replace("typing.", "").replace("'", '"')
+    return [*lines, *_code(f"{name} = {of_a_type}")]
 
 
 def _class(name: str, value: type, told: dict[type, str]) -> list[str]:
