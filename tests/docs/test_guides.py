@@ -94,6 +94,11 @@ def test_personal_data(postgres: Database, tmp_path: Path) -> None:
     assert "of-ada" in (tmp_path / "ada.jsonl").read_text()
 
 
+def test_deployment(postgres: Database, tmp_path: Path) -> None:
+    postgres.admin().upgrade(["agent_sessions=agent"])
+    run(DOCS / "deployment.md", tmp_path, {"STORAGE_ADMIN_DB_URL": postgres.url})
+
+
 def test_troubleshooting(tmp_path: Path) -> None:
     url = build(tmp_path / "agents.db")
     StorageAdmin(url).upgrade()
