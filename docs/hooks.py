@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "versions/README.md")
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)#\s]+)")
+# At the head of what is generated; MkDocs takes a title from the first line alone.
+NOTE = re.compile(r"\A<!--.*?-->\s*")
 # What makes a browser fetch something by itself; a link that somebody has to follow does not.
 FETCHED = re.compile(
     r"""<(?:script|img|iframe|source|link(?![^>]*rel="?canonical))\b[^>]*\b(?:src|href)=["']?(?:https?:)?//[^>]*"""
@@ -41,6 +43,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 - MkDocs's
     """Let the links of a page lead to where the site has the file."""
+    markdown = NOTE.sub("", markdown)
     here = posixpath.dirname(page.file.src_uri)
     return LINK.sub(lambda link: posixpath.relpath(_on_site(page.file, link[1]), here or "."), markdown)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,29 @@ def test_the_wheel_works_where_there_is_nothing_else_and_names_the_extra_for_the
         ("parquet", "sqlite:///some.db", ["sessions", "export", "support_agent", "--to", "all.parquet"]),
     ]:
         assert f"storage-admin[{needs}]" in answered(program, *what, "--db-url", url, code=64, cwd=tmp_path)
+
+
+def pythons() -> Iterator[Path]:
+    """One interpreter of each supported minor release that this machine has, besides our own."""
+    for minor in range(10, 15):
+        named = shutil.which(f"python3.{minor}")
+        managed = sorted(Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/python"))
+        for program in (*managed, *([Path(named)] if named else [])):
+            if minor != sys.version_info.minor and subprocess.run([program, "-V"], capture_output=True).returncode == 0:
+                yield program
+                break
+
+
+def test_the_wheel_works_on_each_python_that_is_here(
+    packages: tuple[Path, Path], pytestconfig: pytest.Config, tmp_path: Path
+) -> None:
+    if not pytestconfig.getoption("--full"):
+        pytest.skip("with --full")
+    for number, python in enumerate(pythons()):
+        place = tmp_path / str(number)
+        answered(UV, "venv", "--quiet", "--python", str(python), str(place))
+        answered(UV, "pip", "install", "--quiet", "--python", str(place), str(packages[1]))
+        assert "every stored byte as before" in answered(str(place / "bin" / "storage-admin"), "demo", cwd=place)
 
 
 def test_the_tutorial_works_from_start_to_end(packages: tuple[Path, Path], pytestconfig: pytest.Config) -> None:
