@@ -67,8 +67,9 @@ def pythons() -> Iterator[Path]:
         named = shutil.which(f"python3.{minor}")
         managed = sorted(Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/python"))
         for program in (*managed, *([Path(named)] if named else [])):
-            if minor != sys.version_info.minor and subprocess.run([program, "-V"], capture_output=True).returncode == 0:
-                yield program
+            answers = subprocess.run([program, "-V"], check=False, capture_output=True).returncode == 0
+            if answers and minor != sys.version_info.minor:
+                yield Path(program)
                 break
 
 
