@@ -11,6 +11,7 @@ import msgspec
 from storage_admin import errors
 from storage_admin.cli import EXIT_CODES
 from storage_admin.cli.schemas import DOCUMENTS
+from storage_admin.errors import base, sessions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 PRINTED_BY = {
     "survey": ("inspect", "plan", "check", "wait"),
     "upgrade": ("upgrade", "repair"),
+    "sessions-prune-dry-run": ("sessions prune --dry-run",),
     "sessions-import": ("sessions import", "sessions restore"),
 }
 ERRORS = """\
@@ -52,16 +54,18 @@ def errors_page() -> list[str]:
 
 
 def _error_sections() -> Iterator[tuple[str, list[type[errors.StorageAdminError]]]]:
-    """The sections of the module, by the comments that divide it."""
-    title = "the root of all"
-    found: list[type[errors.StorageAdminError]] = []
-    for line in inspect.getsource(errors).splitlines():
-        if divided := re.match(r"# --- (.+?) -+$", line):
-            yield title, found
-            title, found = divided[1], []
-        elif named := re.match(r"class (\w+)\(", line):
-            found.append(getattr(errors, named[1]))
-    yield title, found
+    """The sections of the modules, by the comments that divide them."""
+    for head, module in (("the root of all", base), ("", errors), ("sessions", sessions)):
+        title = head
+        found: list[type[errors.StorageAdminError]] = []
+        for line in inspect.getsource(module).splitlines():
+            if divided := re.match(r"# --- (.+?) -+$", line):
+                if found:
+                    yield title, found
+                title, found = divided[1], []
+            elif named := re.match(r"class (\w+)\(", line):
+                found.append(getattr(module, named[1]))
+        yield title, found
 
 
 def _code_in_braces(message: str) -> str:
