@@ -22,9 +22,13 @@ SECTIONS = {
     "The storage classes": (PACKAGE, ("PostgresStorage", "SqliteStorage", "MySQLStorage", "SingleStoreStorage")),
     "The catalogue": (PACKAGE, ("Catalog", "load_catalog", "TableRef")),
     "The sessions": (f"{PACKAGE}.sessions", ("Sessions", "Filter", "Old", "OnConflict", "Sort")),
+    "Beside Alembic": (
+        f"{PACKAGE}.integrations.alembic",
+        ("include_object", "without_session_tables", "beside_session_tables"),
+    ),
 }
 INTRODUCTION = """\
-What can be imported from `storage_admin` and `storage_admin.sessions`; all else may change without a word. Errors have
+What can be imported from the modules that are named here; all else may change without a word. Errors have
 [a page of their own](errors.md). `py.typed` is there: a type checker sees all of it.
 """
 
