@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 STAMPS := $(VENV)/.stamps
 
-.PHONY: demo test test-matrix services matrix lint format bench docs dist clean
+.PHONY: demo test test-matrix services matrix lint format bench docs site dist clean
 
 demo: $(STAMPS)/run
 	@rm -f build/demo.db && mkdir -p build
@@ -38,7 +38,11 @@ bench: $(STAMPS)/test
 	$(BIN)/python -m benchmarks $(ARGS)
 
 docs: $(STAMPS)/run
-	$(BIN)/python docs/generate.py
+	$(BIN)/python -m docs.generate
+
+# NO_MKDOCS_2_WARNING: Material's word to its users on a successor.
+site: $(STAMPS)/run $(STAMPS)/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 dist: $(STAMPS)/run
 	$(PIP) install build
@@ -59,6 +63,10 @@ $(STAMPS)/run: $(STAMPS)/venv pyproject.toml
 
 $(STAMPS)/test: $(STAMPS)/run
 	$(PIP) install --group test
+	@touch $@
+
+$(STAMPS)/docs: $(STAMPS)/run
+	$(PIP) install --group docs
 	@touch $@
 
 $(STAMPS)/lint: $(STAMPS)/run

@@ -1,4 +1,4 @@
-"""Writes what can be written from the code: the versions page, the command reference, the JSON Schemas.
+"""Writes what can be written from the code: the pages of the reference, and the JSON Schemas.
 
 `make docs` runs it; tests/docs proves that what is committed is what it would write.
 """
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from docs.documents import errors_page, json_documents_page
+from docs.python_api import python_api_page
 from storage_admin.catalog import Catalog, load_catalog
 from storage_admin.cli import cli
 from storage_admin.cli.schemas import DOCUMENTS
@@ -27,11 +29,21 @@ NOTE = "<!-- Written by docs/generate.py; change the code, then run `make docs`.
 
 def pages() -> dict[Path, str]:
     """Every generated file, with its content."""
-    found = {DOCS / "versions.md": versions_page(load_catalog()), DOCS / "commands.md": commands_page()}
+    found = {
+        DOCS / "commands.md": commands_page(),
+        DOCS / "errors.md": _page(errors_page()),
+        DOCS / "json-documents.md": _page(json_documents_page()),
+        DOCS / "python-api.md": _page(python_api_page()),
+        DOCS / "versions.md": versions_page(load_catalog()),
+    }
     for name, document in DOCUMENTS.items():
         schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(document)}
         found[DOCS / "json" / f"{name}.schema.json"] = json.dumps(schema, indent=2) + "\n"
     return found
+
+
+def _page(lines: list[str]) -> str:
+    return "\n".join([NOTE, *lines]).rstrip() + "\n"
 
 
 # --- versions ----------------------------------------------------------------------------------------------

@@ -84,8 +84,18 @@ def build(path: Path) -> str:
 def _row(old: OldTable, number: int, talk: tuple[str, str, str, str]) -> dict[str, Any]:
     session, user, question, answer = talk
     kind = old.kinds[-1]
-    messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-    memory = {"runs": [{"messages": messages}]}
+    at = 1_730_000_000 + 86_400 * number
+    asked = {"role": "user", "content": question, "created_at": at}
+    answered = {"role": "assistant", "content": answer, "created_at": at}
+    run = {"content": answer, "messages": [asked, answered], "run_id": f"{session}-1", "session_id": session}
+    # As agents and teams kept it before Agno 1.4.
+    memory = {
+        "runs": [{"message": asked, "response": run}],
+        "messages": [asked, answered],
+        "update_system_message_on_change": False,
+        "create_user_memories": False,
+        "update_user_memories_after_run": True,
+    }
     return {
         "session_id": session,
         "user_id": user,
@@ -93,7 +103,7 @@ def _row(old: OldTable, number: int, talk: tuple[str, str, str, str]) -> dict[st
         f"{kind}_data": json.dumps({"name": old.name}),
         "memory": json.dumps(memory, ensure_ascii=False),
         "session_data": json.dumps({"session_state": {"made_by": old.releases}}),
-        "created_at": 1_730_000_000 + 86_400 * number,
+        "created_at": at,
     }
 
 
@@ -116,5 +126,5 @@ def look(url: str, name: str, columns: tuple[str, ...] = ()) -> Look:
             select(*map(column, chosen)).select_from(table(name)).order_by(column("session_id"))
         ).all()
     digest = sha256(repr([tuple(row) for row in rows]).encode()).hexdigest()
-    last = json.loads(rows[-1][chosen.index("memory")])["runs"][-1]["messages"][-1]["content"]
+    last = json.loads(rows[-1][chosen.index("memory")])["messages"][-1]["content"]
     return Look(found, len(rows), digest, last)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
-import zipfile
 from pathlib import Path
 
 import click
@@ -36,7 +33,7 @@ def test_links_within_the_project_lead_somewhere(page: Path) -> None:
 
 @every_page
 def test_commands_in_examples_exist_with_these_options(page: Path) -> None:
-    for block in re.findall(r"```(?:console|sh|bash)\n(.*?)```", page.read_text(), flags=re.DOTALL):
+    for block in re.findall(r"```(?:console|sh|bash|crontab)\n(.*?)```", page.read_text(), flags=re.DOTALL):
         for line in block.replace("\\\n", " ").splitlines():
             words = shlex.split(line.removeprefix("$ "), comments=True) if "storage-admin " in line else []
             if "storage-admin" not in words:
@@ -56,16 +53,6 @@ def test_the_changelog_knows_this_version() -> None:
     from storage_admin import __version__
 
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
-
-
-def test_the_wheel_brings_the_versions_and_the_marker_for_type_checkers(tmp_path: Path) -> None:
-    options = ["--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path)]
-    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(ROOT)], check=True, capture_output=True)
-    [wheel] = tmp_path.glob("*.whl")
-    names = set(zipfile.ZipFile(wheel).namelist())
-    wanted = {f"storage_admin/versions/{file.name}" for file in (ROOT / "versions").iterdir()}
-    assert wanted | {f"storage_admin/{name}" for name in ("py.typed", "overview/page.css", "overview/page.js")} <= names
-    assert not {name for name in names if name.startswith(("tests/", "docs/", "versions/"))}
 
 
 def test_each_rule_of_the_doctor_has_a_section_and_each_finding_is_of_a_rule() -> None:
