@@ -11,7 +11,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import create_engine, event, exc, make_url, text
+from sqlalchemy import Engine, create_engine, event, exc, make_url, text
 from sqlalchemy.pool import NullPool, QueuePool, StaticPool
 
 from storage_admin.dialects import DIALECTS, dialect_named
@@ -22,12 +22,19 @@ from storage_admin.errors import (
     UnsupportedDatabase,
 )
 from storage_admin.files import in_memory, sqlite_engine
-from storage_admin.messages import connection_error, displayed_url, driver_message, query_error, sql_state
+from storage_admin.messages import (
+    connection_error,
+    displayed_url,
+    driver_message,
+    query_error,
+    sql_state,
+    without_literals,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import URL, Connection, CursorResult, Engine
+    from sqlalchemy import URL, Connection, CursorResult
 
     from storage_admin.dialects import Dialect
 
@@ -355,6 +362,26 @@ def _answer(connection: Connection, statement: str, ignored: Container[str]) -> 
         if sql_state(error) not in ignored:
             raise
         return []
+
+
+def tell_statements(told: Callable[[str], None]) -> None:
+    """Let ``told`` have each statement of this process from now on, as it is sent, without the texts in it."""
+    if told not in _told:
+        _told.append(told)
+        event.listen(Engine, "before_cursor_execute", _tell_sqlalchemys)
+
+
+def tell(statement: str) -> None:
+    """Tell of a statement that goes past SQLAlchemy."""
+    for told in _told:
+        told(without_literals(statement))
+
+
+def _tell_sqlalchemys(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+    tell(statement)
+
+
+_told: list[Callable[[str], None]] = []
 
 
 def send(connection: Connection, statement: str) -> CursorResult[Any]:

@@ -85,7 +85,7 @@ class BadDatabaseURL(UsageError):
 
 class NoDatabaseURL(UsageError):
     """No database named. Give --db-url, or set STORAGE_ADMIN_DB_URL or DATABASE_URL, or write db-url under
-    [tool.storage-admin] in pyproject.toml or in storage-admin.toml.
+    [tool.storage-admin] in pyproject.toml or in storage-admin.toml, as `storage-admin init` does.
     """
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from storage_admin import Patience, StorageAdminError
 from storage_admin.cli import cli, run
-from storage_admin.cli.options import _state
+from storage_admin.cli.talk import voice
 from storage_admin.storage.sessions import session_class
 from tests.faults.clients import Ended
 from tests.integration.tables import old_agents
@@ -79,12 +79,11 @@ def silent(
     caplog.set_level(logging.DEBUG)
 
     def run_it(*arguments: str, **environment: str) -> Ended:
-        _state.update(debug=False, urls=set())
+        voice.urls.clear()
         with monkeypatch.context() as changed:
             for name, value in environment.items():
                 changed.setenv(name, value)
             code = run([*arguments, "--debug"])
-        _state.update(debug=False)
         ended = Ended(code, *capfd.readouterr())
         assert CANARY not in ended.out, ended.out
         assert CANARY not in ended.err, ended.err

@@ -25,7 +25,7 @@ FLOORS = [
     {"messages"},
     {"files"},
     {"render", "database"},
-    {"access", "inspector", "history", "locking", "reports"},
+    {"access", "inspector", "history", "locking", "reports", "settings"},
     {"batch", "builds", "layouts", "lockfile", "notes"},
     {"executor", "discovery", "waiting"},
     {"doctor"},

@@ -74,13 +74,17 @@ def filter_of(sessions: Sessions, options: dict[str, str | None], ids: tuple[str
 
 def agreed(question: str) -> bool:
     """Ask a person. Where nobody is there to answer, that is a no, and it is said how not to be asked."""
+    from storage_admin.cli.talk import voice
+
     try:
+        if voice.json:  # a question is no record
+            raise click.Abort
         answer = click.confirm(question, err=True)
     except click.Abort:
-        click.echo("\nNobody answered, so nothing was done. --yes does not ask.", err=True)
+        voice("\nNobody answered, so nothing was done. --yes does not ask.", level="warning")
         return False
     if not answer:
-        click.echo("Nothing was done.", err=True)
+        voice("Nothing was done.")
     return answer
 
 
