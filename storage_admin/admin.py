@@ -17,6 +17,7 @@ from storage_admin.database import (
     checked_out,
     connected,
     dialect_of,
+    located,
     make_engine,
     parse_url,
     prepare_statements,
@@ -39,6 +40,7 @@ from storage_admin.locking import Patience
 from storage_admin.messages import displayed_url, driver_message
 from storage_admin.naming import TableRef, parse_table
 from storage_admin.reports import DatabaseInfo, Outcome, Survey, UpgradeReport
+from storage_admin.tracing import span
 from storage_admin.version import __version__
 from storage_admin.waiting import wait_until_current
 
@@ -301,7 +303,9 @@ class StorageAdmin:
                 wanted = [plan for plan in wanted if plan.changes or plan.deferred or plan.status is Status.AHEAD]
             related = any(facts.parents for facts in finder.facts.values())
             jobs = jobs if finder.dialect.writes_in_parallel and not related else 1
-            done = batch.run(finder.parents_first(wanted), work.line, jobs, progress)
+            with span(work.operation, connection) as traced:
+                traced.set(tables=len(wanted))
+                done = batch.run(finder.parents_first(wanted), work.line, jobs, progress)
             outcomes = tuple(done.get(plan.table) or Outcome(plan) for plan in plans)
             info = self._info(engine, connection)
         report = UpgradeReport(info, self.catalog.head, outcomes, (*notes, *work.notes()))
@@ -327,12 +331,12 @@ class StorageAdmin:
         dialect = dialect_of(engine)
         if self.schema not in (None, "main") and not dialect.has_schemas:
             raise NoSchemas(title=dialect.title, schema=self.schema)
-        shown = displayed_url(self._url)
+        shown = displayed_url(located(self._url, connection))
         return Finder(connection, dialect, self.catalog, self.schema, shown, **options)
 
     def _info(self, engine: Engine, connection: Connection) -> DatabaseInfo:
         version = ".".join(str(part) for part in connection.dialect.server_version_info or ())
-        return DatabaseInfo(engine.dialect.name, version, displayed_url(self._url))
+        return DatabaseInfo(engine.dialect.name, version, displayed_url(located(self._url, connection)))
 
     def _server(self, finder: Finder, plans: Iterable[Plan]) -> Server | None:
         """The server, where there is something to do: one that takes no changes is refused before anything is sent."""
@@ -355,6 +359,7 @@ class _Work:
     ) -> None:
         self.engine, self.finder, self.patience, self.server = engine, finder, patience, server
         self.owns_engine = owns_engine
+        self.operation = "repair" if finder.only_indexes else "upgrade"
         self.unrecorded: list[str] = []
         self.logs: set[str | None] = set()
         self._one_build = Lock()  # two concurrent index builds of one database wait for each other's snapshots
@@ -372,7 +377,7 @@ class _Work:
     def _on(self, finder: Finder) -> Callable[[Plan], Outcome]:
         if self.owns_engine and self.server is not None and not self.server.pooled:
             prepare_statements(finder.connection)
-        return partial(self._upgrade, finder)
+        return partial(self._traced, finder)
 
     @contextmanager
     def another(self) -> Iterator[Connection]:
@@ -385,6 +390,15 @@ class _Work:
         """What is worth a reader's while about all of them."""
         if self.unrecorded:
             yield f"{len(self.unrecorded)} not recorded in {history.REVISIONS}: {self.unrecorded[0]}"
+
+    def _traced(self, finder: Finder, plan: Plan) -> Outcome:
+        with span(self.operation, finder.connection, plan.table) as traced:
+            outcome = self._upgrade(finder, plan)
+            traced.set(kinds=plan.kinds, from_version=outcome.plan.version, to_version=outcome.version)
+            traced.set(statements=len(outcome.statements))
+            if outcome.error is not None:
+                traced.failed(outcome.error)
+        return outcome
 
     def _upgrade(self, finder: Finder, plan: Plan) -> Outcome:
         dialect, connection = finder.dialect, finder.connection

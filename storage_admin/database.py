@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import time
@@ -165,6 +166,11 @@ def _server_engine(url: URL, **options: Any) -> Engine:
     if url.get_backend_name() == "mysql":
         return _mysql_engine(url, **options)
     ours = {"application_name": "storage-admin", "connect_timeout": 10}
+    if os.environ.get("PGCONNECT_TIMEOUT"):
+        del ours["connect_timeout"]
+    if url.get_driver_name() == "psycopg":
+        # What a name is where neither PGAPPNAME nor a service says one.
+        ours["fallback_application_name"] = ours.pop("application_name")
     arguments: dict[str, Any] = {key: value for key, value in ours.items() if key not in url.query}
     if url.get_driver_name() == "psycopg":
         # No prepared statements: behind a transaction pooler they meet those of other clients. No look-up of a type
@@ -290,6 +296,17 @@ def ask(connection: Connection, query: str, parameters: Mapping[str, Any]) -> Se
     values = sql.SQL(", ").join(sql.Literal(parameters[key]) for key in order)
     statement = sql.SQL("EXECUTE {} ({})").format(sql.Identifier(name), values)
     return send(connection, statement.as_string(cast("Any", connection.connection.dbapi_connection))).all()
+
+
+def located(url: URL, connection: Connection) -> URL:
+    """A URL with what libpq found where it names no host: by the environment, a service, or its defaults."""
+    info = getattr(connection.connection.dbapi_connection, "info", None)
+    if url.get_driver_name() != "psycopg" or url.host is not None or "host" in url.query or info is None:
+        return url
+    found = url.set(username=url.username or info.user, database=url.database or info.dbname)
+    if info.host.startswith("/"):  # the folder of a socket
+        return found.update_query_dict({"host": info.host})
+    return found.set(host=info.host, port=info.port)
 
 
 def backend_pid(connection: Connection) -> int | None:
