@@ -163,6 +163,7 @@ db_url_option = click.option(
 )
 target_option = click.option(
     "--target",
+    "settings_target",  # `sessions copy` has a target of its own
     metavar="NAME",
     is_eager=True,
     expose_value=False,
@@ -173,6 +174,7 @@ target_option = click.option(
 )
 config_option = click.option(
     "--config",
+    "settings_file",
     type=click.Path(exists=True, dir_okay=False),
     metavar="FILE",
     is_eager=True,
