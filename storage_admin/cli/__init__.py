@@ -14,6 +14,7 @@ from storage_admin.cli import (
     demo,
     doctor,
     history,
+    init,
     inspect,
     lock,
     plan,
@@ -78,6 +79,7 @@ MODULES = (
     versions,
     report,
     sessions,
+    init,
     demo,
 )
 for module in MODULES:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from storage_admin.settings.errors import BadSettings, NoSuchTarget
-from storage_admin.settings.keys import Settings, Target
+from storage_admin.settings.keys import Settings, Target, keys
 from storage_admin.settings.variables import expanded, expanded_url
 from storage_admin.toml import TOMLDecodeError, loads
 
@@ -72,7 +72,7 @@ class SettingsFile(msgspec.Struct, frozen=True):
         try:
             if where[-1] != "db-url":
                 return expanded(text, variables)
-            return beside(self.path, expanded_url(text, variables))
+            return seen_from(Path.cwd(), expanded_url(text, variables), self.path.parent)
         except ValueError as error:
             raise BadSettings(file=self.shown, problem=self._said(where, str(error)), suggestion="") from None
 
@@ -120,14 +120,14 @@ def read(path: Path) -> SettingsFile:
     return SettingsFile(path, _shown(path), msgspec.structs.replace(top, targets=read_targets), text)
 
 
-def beside(file: Path, url: str) -> str:
-    """A URL with a relative path of a SQLite file, which is meant from where the file of settings is."""
+def seen_from(folder: Path, url: str, meant_from: Path) -> str:
+    """A URL of a SQLite file whose path is relative, and meant from one folder, as it is written in another one."""
     scheme, separator, rest = url.partition(":///")
     path = rest.partition("?")[0]
     relative = scheme.startswith("sqlite") and separator and path and not path.startswith(("/", ":", "file:"))
-    if not relative or file.parent.resolve() == Path.cwd():
+    if not relative or folder.resolve() == meant_from.resolve():
         return url
-    return f"{scheme}:///{os.path.relpath(file.parent)}/{rest}"
+    return f"{scheme}:///{os.path.relpath(meant_from, folder)}/{rest}"
 
 
 def said(path: Path, text: str, where: tuple[str, ...], problem: str) -> str:
@@ -200,25 +200,19 @@ def _has_settings(path: Path) -> bool:
 
 
 def _checked(path: Path, text: str, place: tuple[str, ...], section: Any, kind: type[AnyTarget]) -> AnyTarget:
-    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    known = keys(kind)
     if not isinstance(section, dict):
         raise BadSettings(file=_shown(path), problem=said(path, text, place or TABLE, "must be a table"), suggestion="")
-    if unknown := next((key for key in section if key not in fields), None):
+    if unknown := next((key for key in section if key not in known), None):
         problem = said(path, text, (*place, unknown), "is no setting")
-        listed = f"{did_you_mean(unknown, fields)} There are: {', '.join(fields)}."
+        listed = f"{did_you_mean(unknown, known)} There are: {', '.join(known)}."
         raise BadSettings(file=_shown(path), problem=problem, suggestion=listed)
     try:
         return msgspec.convert(section, kind)
     except msgspec.ValidationError as error:
         key = str(error).rpartition("`$.")[2].rstrip("`")
-        problem = said(path, text, (*place, key), f"must be {title_of(fields[key].type)}")
+        problem = said(path, text, (*place, key), f"must be {known[key].must_be}")
         raise BadSettings(file=_shown(path), problem=problem, suggestion="") from None
-
-
-def title_of(annotation: Any) -> str:
-    """What a value must be, as its type says it in words."""
-    titles = (meta.title for meta in getattr(annotation, "__metadata__", ()) if meta.title)
-    return next(titles, "") or next(filter(None, map(title_of, get_args(annotation))), "")
 
 
 def _parts(keys: str) -> tuple[str, ...]:
