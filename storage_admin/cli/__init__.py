@@ -11,6 +11,7 @@ import click
 
 from storage_admin.cli import (
     check,
+    completion,
     demo,
     doctor,
     history,
@@ -80,6 +81,7 @@ MODULES = (
     report,
     sessions,
     init,
+    completion,
     demo,
 )
 for module in MODULES:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from storage_admin.cli import completing
 from storage_admin.cli.settings import Setting, config_option, database_url, db_url_option, shared, target_option
 from storage_admin.cli.talk import talk_options, voice
 
@@ -48,9 +49,10 @@ lock_file_option = click.option(
     default="storage-admin.lock",
     show_default=True,
     metavar="FILE",
+    **shared("LOCK_FILE"),
     help="The file that `storage-admin lock` writes.",
 )
-tables_argument = click.argument("tables", nargs=-1, metavar="[TABLE]...")
+tables_argument = click.argument("tables", nargs=-1, metavar="[TABLE]...", shell_complete=completing.tables)
 role_option = click.option(
     "--role",
     cls=Setting,

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from storage_admin.cli import completing
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -35,7 +37,7 @@ class Setting(click.Option):
     def consume_value(self, ctx: click.Context, opts: Mapping[str, Any]) -> tuple[Any, ParameterSource]:
         """What the command line, else the target that it names, the environment, or the file says."""
         value, source = super().consume_value(ctx, opts)
-        if source is ParameterSource.COMMANDLINE or not self.name:
+        if source is ParameterSource.COMMANDLINE or not self.name or ctx.resilient_parsing:
             return value, source
         named = named_target(ctx)
         if source is ParameterSource.ENVIRONMENT and (named is None or not _says(ctx, named, self.name)):
@@ -149,11 +151,6 @@ def _keep_config(ctx: click.Context, _param: click.Parameter, value: str | None)
         ctx.meta[CONFIG] = value
 
 
-def _targets(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    file = settings_file(ctx)
-    return [] if file is None else [name for name in file.settings.targets if name.startswith(incomplete)]
-
-
 db_url_option = click.option(
     "--db-url",
     metavar="URL",
@@ -168,7 +165,7 @@ target_option = click.option(
     is_eager=True,
     expose_value=False,
     callback=_keep_target,
-    shell_complete=_targets,
+    shell_complete=completing.targets,
     **shared("TARGET"),
     help="A database of the file of settings, by its name there.",
 )

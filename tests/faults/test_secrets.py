@@ -36,7 +36,7 @@ NEEDED = {"plan": [[], ["--sql"]], "history": [[], ["ai.sessions"]], "upgrade": 
 NEEDED |= {"check": [[], ["-o", "github"], ["-o", "sarif"]]}
 NEEDED |= {"report": [["-"], ["-", "-o", "json"]]}
 NEEDED |= {"wait": [["--timeout", "0"]], "repair": [["--wait", "1"], ["--dry-run"]]}
-WITHOUT_DATABASE = {"versions", "demo"}
+WITHOUT_DATABASE = {"versions", "demo", "completion"}
 COMMANDS = [
     [name, *arguments]
     for name in sorted(cli.commands)

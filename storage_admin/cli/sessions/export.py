@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     "--to",
     "path",
     required=True,
+    type=click.Path(allow_dash=True),
     metavar="FILE",
     help="NAME.jsonl, NAME.jsonl.gz, NAME.jsonl.zst, NAME.csv or NAME.parquet; - is standard output.",
 )
