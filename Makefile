@@ -38,7 +38,7 @@ bench: $(STAMPS)/test
 	$(BIN)/python -m benchmarks $(ARGS)
 
 docs: $(STAMPS)/run
-	$(BIN)/python docs/generate.py
+	$(BIN)/python -m docs.generate
 
 dist: $(STAMPS)/run
 	$(PIP) install build

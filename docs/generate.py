@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from docs import configuration, manual
 from storage_admin.catalog import Catalog, load_catalog
 from storage_admin.cli import cli
 from storage_admin.cli.schemas import DOCUMENTS
@@ -27,7 +28,13 @@ NOTE = "<!-- Written by docs/generate.py; change the code, then run `make docs`.
 
 def pages() -> dict[Path, str]:
     """Every generated file, with its content."""
-    found = {DOCS / "versions.md": versions_page(load_catalog()), DOCS / "commands.md": commands_page()}
+    found = {
+        DOCS / "versions.md": versions_page(load_catalog()),
+        DOCS / "commands.md": commands_page(),
+        DOCS / "configuration.md": configuration.page(),
+        DOCS / "storage-admin.1": manual.page(),
+        DOCS / "json" / "settings.schema.json": configuration.json_schema(),
+    }
     for name, document in DOCUMENTS.items():
         schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(document)}
         found[DOCS / "json" / f"{name}.schema.json"] = json.dumps(schema, indent=2) + "\n"

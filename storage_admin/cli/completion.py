@@ -7,18 +7,21 @@ import click
 from storage_admin.cli.talk import talk_options
 
 SHELLS = ("bash", "zsh", "fish")
+WHERE = """\b
+Where it goes:
+  bash  eval "$(storage-admin completion bash)" in ~/.bashrc
+  zsh   eval "$(storage-admin completion zsh)" in ~/.zshrc, after compinit
+  fish  storage-admin completion fish > ~/.config/fish/completions/storage-admin.fish
+"""
 
 
-@click.command("completion")
+@click.command("completion", epilog=WHERE)
 @click.argument("shell", type=click.Choice(SHELLS), metavar="|".join(SHELLS))
 @talk_options
 def command(shell: str) -> None:
-    r"""Print the script that lets a shell complete commands, options, and the names of tables, kinds and targets.
+    """Print the script that lets a shell complete commands, options, and the names of tables, kinds and targets.
 
-    \b
-    bash: eval "$(storage-admin completion bash)"    in ~/.bashrc
-    zsh:  eval "$(storage-admin completion zsh)"     in ~/.zshrc, after compinit
-    fish: storage-admin completion fish > ~/.config/fish/completions/storage-admin.fish
+    Tables are those of the database that the environment or the file of settings names, if it answers in a second.
     """
     from click.shell_completion import get_completion_class
 

@@ -21,7 +21,7 @@ LOCK_HELP = "How long one attempt may hold others up, in milliseconds, as `--loc
 WAIT_HELP = "How long to go on trying while a table is in use, in seconds, as `--wait`."
 JOBS_HELP = "How many tables to work on at a time, as `--jobs`."
 COPY_HELP = "Let MySQL copy a table where it must, as `upgrade --allow-copy`."
-TARGET_HELP = "The target to take where none is named. It does not go with a `db-url` at the top."
+TARGET_HELP = "The target to take where none is named. A `db-url` at the top counts before it."
 TARGETS_HELP = "Databases by name, for `--target NAME` and `--all-targets`."
 
 
