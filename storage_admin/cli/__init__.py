@@ -27,14 +27,11 @@ from storage_admin.cli import (
     versions,
     wait,
 )
-from storage_admin.cli.reference import commands
-from storage_admin.cli.settings import PREFIX
+from storage_admin.cli.settings import PREFIX, not_by_habit
 from storage_admin.cli.talk import colour_wanted, talk_options, voice
 from storage_admin.errors import StorageAdminError
 from storage_admin.version import __version__
 
-# What answers a question, or replaces what is there, is no habit.
-SAID_EACH_TIME = ("yes", "force")
 EXIT_CODES = """\b
 Exit codes:
   0   fine
@@ -85,12 +82,7 @@ MODULES = (
     demo,
 )
 for module in MODULES:
-    cli.add_command(module.command)
-
-for _, command in commands(cli):
-    for option in command.params:
-        if isinstance(option, click.Option) and option.name in SAID_EACH_TIME:
-            option.allow_from_autoenv = False
+    cli.add_command(not_by_habit(module.command))
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import click
 
 SECONDS = 1.0  # that a person waits for a key
-PLAIN = re.compile(r"[\w.$-]+")  # what no shell reads in another way
+PLAIN = r"[\w.$-]+"  # what no shell reads in another way
 
 
 def tables(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -24,7 +24,7 @@ def tables(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
     name, separator, kinds = incomplete.partition("=")
     if separator:
         return [f"{name}={kind}" for kind in _kinds(kinds)]
-    names = [name for name in _names(ctx) if PLAIN.fullmatch(name)]
+    names = [name for name in _names(ctx) if re.fullmatch(PLAIN, name)]
     found = [name for name in names if name.startswith(incomplete)]
     return found or [name for name in names if name.rpartition(".")[2].startswith(incomplete)]
 

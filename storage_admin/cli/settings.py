@@ -13,7 +13,7 @@ from storage_admin.cli import completing
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from storage_admin.settings import SettingsFile
+    from storage_admin.settings.reading import SettingsFile
 
 PREFIX = "STORAGE_ADMIN"
 OWN_VARIABLE = f"{PREFIX}_DB_URL"
@@ -25,6 +25,14 @@ FILE, CONFIG, TARGET, EACH = (f"storage_admin.{key}" for key in ("file", "config
 def shared(name: str) -> dict[str, Any]:
     """How click is told of the one variable of an option that is the same for all commands."""
     return {"envvar": f"{PREFIX}_{name}", "allow_from_autoenv": False}
+
+
+def not_by_habit(command: click.Command) -> click.Command:
+    """Let what answers a question, or replaces what is there, be said each time, and never by a variable."""
+    for option in command.params:
+        if isinstance(option, click.Option) and option.name in ("yes", "force"):
+            option.allow_from_autoenv = False
+    return command
 
 
 class Setting(click.Option):
@@ -59,15 +67,22 @@ def settings_file(ctx: click.Context | None) -> SettingsFile | None:
     """
     meta: dict[str, Any] = {} if ctx is None else ctx.meta
     if FILE not in meta:
-        from pathlib import Path
-
-        from storage_admin.settings import find, read
-
-        named = meta.get(CONFIG)
-        path = Path(named) if named is not None else find(Path.cwd())
-        meta[FILE] = read(path) if path is not None else None
+        meta[FILE] = _read(meta.get(CONFIG))
     found: SettingsFile | None = meta[FILE]
     return found
+
+
+def _read(named: str | None) -> SettingsFile | None:
+    from pathlib import Path
+
+    from storage_admin.settings.finding import find
+
+    path = Path(named) if named is not None else find(Path.cwd())
+    if path is None:
+        return None
+    from storage_admin.settings.reading import read
+
+    return read(path)
 
 
 def configured(ctx: click.Context | None, key: str) -> Any:

@@ -30,10 +30,11 @@ class OverTargets(click.Command):
             is_flag=True,
             expose_value=False,
             callback=_keep,
-            help="On each target of the file of settings; the exit code is the gravest: 0, 2, 3, 4, 5, 6, 1.",
+            help="On each target of the file of settings, in turn; the exit code is the gravest.",
             **shared("ALL_TARGETS"),
         )
-        self.params.append(option)
+        names = [param.name for param in self.params]
+        self.params.insert(names.index("settings_target") + 1, option)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Keep the arguments, to read them again for each target."""

@@ -1,4 +1,4 @@
-"""From a folder to the settings that count in it: found, read, checked, and every mistake named with its place."""
+"""A file of settings, read and checked; every mistake is named with its place."""
 
 from __future__ import annotations
 
@@ -10,17 +10,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from storage_admin.settings.errors import BadSettings, NoSuchTarget
+from storage_admin.settings.finding import SHARED, TABLE, loaded, shown, text_of
 from storage_admin.settings.keys import Settings, Target, keys
 from storage_admin.settings.variables import expanded, expanded_url
-from storage_admin.toml import TOMLDecodeError, loads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-OWN, SHARED = "storage-admin.toml", "pyproject.toml"
-TABLE = ("tool", "storage-admin")
 AnyTarget = TypeVar("AnyTarget", bound=Target)
-ROOT = ".git"  # a folder, or a file in a worktree
 HEADER = re.compile(r"\s*\[\[?(?P<keys>[^\[\]]+)\]")
 KEY = re.compile(r"\s*(?P<keys>[\w\"'. -]+?)\s*=")
 
@@ -80,44 +77,24 @@ class SettingsFile(msgspec.Struct, frozen=True):
         return said(self.path, self.text, where, problem)
 
 
-def find(start: Path) -> Path | None:
-    """The nearest file with settings: in a folder, or above it up to the root of its git repository; None without one.
-
-    Outside of a repository only the folder itself is looked at: what lies above it may be anybody's.
-
-    Raises:
-        BadSettings: two files of one folder have settings, or one cannot be read.
-    """
-    above = [start, *start.parents]
-    root = next((number for number, folder in enumerate(above) if (folder / ROOT).exists()), 0)
-    for folder in above[: root + 1]:
-        found = [file for file in (folder / OWN, folder / SHARED) if file.is_file() and _has_settings(file)]
-        if len(found) > 1:
-            problem = f"{SHARED} beside it has [{'.'.join(TABLE)}] too; keep the settings in one of them"
-            raise BadSettings(file=_shown(found[0]), problem=problem, suggestion="")
-        if found:
-            return found[0]
-    return None
-
-
 def read(path: Path) -> SettingsFile:
     """Read a file and check it.
 
     Raises:
         BadSettings: with the key, its line, and what it might have meant.
     """
-    text = _text(path)
+    text = text_of(path)
     section = _section(path, text)
     targets = section.pop("targets", {}) if isinstance(section, dict) else {}
     top = _checked(path, text, (), section, Settings)
     if not isinstance(targets, dict):
-        raise BadSettings(file=_shown(path), problem=said(path, text, ("targets",), "must be tables"), suggestion="")
+        raise BadSettings(file=shown(path), problem=said(path, text, ("targets",), "must be tables"), suggestion="")
     read_targets = {name: _checked(path, text, ("targets", name), each, Target) for name, each in targets.items()}
     for name, each in read_targets.items():
         if each.db_url is None:
             problem = said(path, text, ("targets", name), "has no db-url")
-            raise BadSettings(file=_shown(path), problem=problem, suggestion="")
-    return SettingsFile(path, _shown(path), msgspec.structs.replace(top, targets=read_targets), text)
+            raise BadSettings(file=shown(path), problem=problem, suggestion="")
+    return SettingsFile(path, shown(path), msgspec.structs.replace(top, targets=read_targets), text)
 
 
 def seen_from(folder: Path, url: str, meant_from: Path) -> str:
@@ -132,7 +109,7 @@ def seen_from(folder: Path, url: str, meant_from: Path) -> str:
 
 def said(path: Path, text: str, where: tuple[str, ...], problem: str) -> str:
     """A problem with a key, and the line that it is on, where that can be told."""
-    prefix = TABLE if _in_a_table(path, _loaded(path, text)) else ()
+    prefix = TABLE if _in_a_table(path, loaded(path, text)) else ()
     line = line_of(text, (*prefix, *where))
     return f"{'.'.join(where)} {problem}{f' (line {line})' if line else ''}"
 
@@ -165,59 +142,32 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 # --- inside ------------------------------------------------------------------------------------------------
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (UnicodeDecodeError, OSError) as error:
-        why = "it is no UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
-        raise BadSettings(file=f"{_shown(path)} cannot be read", problem=why, suggestion="") from None
-
-
-def _loaded(path: Path, text: str) -> dict[str, Any]:
-    try:
-        return loads(text)
-    except TOMLDecodeError as error:
-        # The message has the place, and may quote one character, never a value.
-        raise BadSettings(file=f"{_shown(path)} cannot be read", problem=error, suggestion="") from None
-
-
 def _in_a_table(path: Path, content: dict[str, Any]) -> bool:
     return path.name == SHARED or TABLE[0] in content
 
 
 def _section(path: Path, text: str) -> dict[str, Any]:
-    content = _loaded(path, text)
+    content = loaded(path, text)
     for key in TABLE if _in_a_table(path, content) else ():
         content = content.get(key, {})
     return content
 
 
-def _has_settings(path: Path) -> bool:
-    if path.name == OWN:
-        return True
-    text = _text(path)
-    return TABLE[1] in text and TABLE[1] in _loaded(path, text).get(TABLE[0], {})
-
-
 def _checked(path: Path, text: str, place: tuple[str, ...], section: Any, kind: type[AnyTarget]) -> AnyTarget:
     known = keys(kind)
     if not isinstance(section, dict):
-        raise BadSettings(file=_shown(path), problem=said(path, text, place or TABLE, "must be a table"), suggestion="")
+        raise BadSettings(file=shown(path), problem=said(path, text, place or TABLE, "must be a table"), suggestion="")
     if unknown := next((key for key in section if key not in known), None):
         problem = said(path, text, (*place, unknown), "is no setting")
         listed = f"{did_you_mean(unknown, known)} There are: {', '.join(known)}."
-        raise BadSettings(file=_shown(path), problem=problem, suggestion=listed)
+        raise BadSettings(file=shown(path), problem=problem, suggestion=listed)
     try:
         return msgspec.convert(section, kind)
     except msgspec.ValidationError as error:
         key = str(error).rpartition("`$.")[2].rstrip("`")
         problem = said(path, text, (*place, key), f"must be {known[key].must_be}")
-        raise BadSettings(file=_shown(path), problem=problem, suggestion="") from None
+        raise BadSettings(file=shown(path), problem=problem, suggestion="") from None
 
 
 def _parts(keys: str) -> tuple[str, ...]:
     return tuple(part.strip().strip("\"'") for part in keys.split("."))
-
-
-def _shown(path: Path) -> str:
-    return os.path.relpath(path)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from storage_admin.errors import FileExists, NotWrittenToFile
 from storage_admin.messages import SECRET_QUERY
 from storage_admin.settings.errors import BadSettings
+from storage_admin.settings.finding import SHARED, TABLE, find
 from storage_admin.settings.keys import Target, keys
-from storage_admin.settings.reading import SHARED, TABLE, find, seen_from
+from storage_admin.settings.reading import seen_from
 from storage_admin.settings.variables import AUTHORITY, VARIABLE
 
 if TYPE_CHECKING:

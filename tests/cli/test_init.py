@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from storage_admin.settings import read
+from storage_admin.settings.reading import read
 from storage_admin.settings.writing import variables_of, without_secrets
 from storage_admin.toml import loads
 from tests.cli.conftest import Result

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from storage_admin.settings import SettingsFile, find, read
 from storage_admin.settings.errors import BadSettings, NoSuchTarget
+from storage_admin.settings.finding import find
+from storage_admin.settings.reading import SettingsFile, read
 
 OWN = "storage-admin.toml"
 
@@ -38,6 +39,25 @@ def test_the_nearest_file_counts_up_to_the_root_of_the_repository(here: Path) ->
     (inner.parent / "pyproject.toml").write_text("[tool.storage-admin]\n")
     assert find(inner) == inner.parent / "pyproject.toml"
     assert find(here) == here / OWN
+
+
+SPELLINGS = [
+    "[tool.storage-admin]",
+    '[ tool . "storage-admin" ]',
+    "tool.storage-admin.wait = 1",
+    "[tool]\nstorage-admin = {}",
+]
+
+
+@pytest.mark.parametrize("text", SPELLINGS)
+def test_a_pyproject_is_ours_however_it_is_spelled(here: Path, text: str) -> None:
+    file = here / "pyproject.toml"
+    file.write_text(f"[project]\ndependencies = ['storage-admin']\n{text if text[0] == '[' else ''}\n")
+    if text[0] != "[":
+        file.write_text(text)
+    assert find(here) == file
+    file.write_text("[project]\nname = 'storage-admin'\ndependencies = ['storage-admin']\n[tool.other]\n")
+    assert find(here) is None
 
 
 def test_two_files_of_one_folder_are_refused(here: Path) -> None:
