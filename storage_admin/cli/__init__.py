@@ -57,8 +57,9 @@ def cli(ctx: click.Context) -> None:
     """Bring the session tables of Agno and phidata to the current schema, without losing a stored word.
 
     TABLE is [SCHEMA.]NAME[=KIND[,KIND...]]. Without TABLE a command takes every session table that it finds by its
-    shape. The database is named by --db-url after the command, STORAGE_ADMIN_DB_URL, DATABASE_URL, or db-url under
-    [tool.storage-admin] in pyproject.toml or storage-admin.toml, in this order.
+    shape. The database is named by --db-url or --target after the command, STORAGE_ADMIN_DB_URL, DATABASE_URL, or
+    db-url under [tool.storage-admin] in pyproject.toml or storage-admin.toml, in this order. How to speak may be said
+    before the command or after it, and every option in a variable: docs/configuration.md.
     """
     ctx.color = colour_wanted()
 
