@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from storage_admin.cli import cli
+from storage_admin.cli.completing import TIMEOUT
 from storage_admin.cli.reference import variables
 from storage_admin.settings.keys import Settings, Target, keys
 
@@ -20,6 +21,7 @@ OTHER_VARIABLES = {
     "DATABASE_URL": "The database, where neither STORAGE_ADMIN_DB_URL nor a target names one.",
     "STORAGE_ADMIN_TO_URL": "The other database of `sessions copy`, as --to; no list of processes shows it.",
     "STORAGE_ADMIN_VERSIONS": "A folder with version files to use instead of the shipped ones.",
+    TIMEOUT: "How many seconds the completion of tables may wait for a database; 1 without it.",
     "NO_COLOR, FORCE_COLOR": "No colours, or colours where the output is no terminal.",
     "PGHOST, PGPORT, PGDATABASE, PGUSER, PGPASSWORD, PGPASSFILE, PGSERVICE, ...": "Read by libpq, for what a URL of "
     "PostgreSQL leaves out.",

@@ -300,9 +300,9 @@ def ask(connection: Connection, query: str, parameters: Mapping[str, Any]) -> Se
 
 def located(url: URL, connection: Connection) -> URL:
     """A URL with what libpq found where it names no host: by the environment, a service, or its defaults."""
-    info = getattr(connection.connection.dbapi_connection, "info", None)
-    if url.get_driver_name() != "psycopg" or url.host is not None or "host" in url.query or info is None:
-        return url
+    if url.get_driver_name() != "psycopg" or url.host is not None or "host" in url.query or connection.invalidated:
+        return url  # a connection that broke would be made anew by being looked at
+    info = cast("Any", connection.connection.dbapi_connection).info
     found = url.set(username=url.username or info.user, database=url.database or info.dbname)
     if info.host.startswith("/"):  # the folder of a socket
         return found.update_query_dict({"host": info.host})

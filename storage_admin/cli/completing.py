@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
     import click
 
-SECONDS = 1.0  # that a person waits for a key
+TIMEOUT = "STORAGE_ADMIN_COMPLETION_TIMEOUT"
+SECONDS = "1"  # that a person waits for a key, without that
 PLAIN = r"[\w.$-]+"  # what no shell reads in another way
 
 
@@ -54,12 +55,14 @@ def _kinds(incomplete: str) -> list[str]:
 
 
 def _names(ctx: click.Context) -> Sequence[str]:
+    from contextlib import suppress
     from threading import Thread
 
     found: list[str] = []
     looking = Thread(target=_look, args=(ctx, found), daemon=True)
     looking.start()
-    looking.join(SECONDS)
+    with suppress(ValueError):
+        looking.join(float(os.environ.get(TIMEOUT) or SECONDS))
     return found
 
 

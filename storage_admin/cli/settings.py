@@ -112,18 +112,18 @@ def target_meant(ctx: click.Context | None) -> str | None:
     """
     if ctx is None:
         return None
-    named, given = named_target(ctx), url_given(ctx)
-    by_variable = None if named is not None else ctx.meta.get(TARGET, (None, None))[0]
-    if given:
-        if named is not None:
-            raise click.UsageError("Either --db-url or --target: each names a database.")
-        return None
-    if named is not None:
+    named = named_target(ctx)
+    if named is not None and url_given(ctx):
+        raise click.UsageError("Either --db-url or --target: each names a database.")
+    if named is not None or url_given(ctx):
         return named
+    by_variable = ctx.meta.get(TARGET, (None, None))[0]
     if by_variable is not None and os.environ.get(OWN_VARIABLE):
         raise click.UsageError(f"{OWN_VARIABLE} and {PREFIX}_TARGET both name a database; unset one.")
-    if by_variable is not None or any(map(os.environ.get, URL_VARIABLES)):
-        return None if by_variable is None else str(by_variable)
+    if by_variable is not None:
+        return str(by_variable)
+    if any(map(os.environ.get, URL_VARIABLES)):
+        return None
     file = settings_file(ctx)
     return None if file is None or file.settings.db_url is not None else file.settings.target
 
@@ -157,12 +157,12 @@ def database_url(given: str | None) -> str | None:
 
 
 def _keep_target(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
-    if value:
+    if value is not None:  # an empty one is a variable that was never set, and not any database
         ctx.meta[TARGET] = (value, ctx.get_parameter_source(param.name or ""))
 
 
 def _keep_config(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
-    if value:
+    if value is not None:
         ctx.meta[CONFIG] = value
 
 

@@ -10,7 +10,7 @@ class BadSettings(UsageError):
 
 
 class NoSuchTarget(UsageError):
-    """There is no target {target} in {file}.{suggestion} {known}"""
+    """There is no target {target!r} in {file}.{suggestion} {known}"""
 
 
 class TargetNeeded(UsageError):

@@ -44,6 +44,7 @@ def test_a_target_is_a_database_by_name(three: Call) -> None:
     assert three("check", "--target", "new").code == 0
     assert three("check", "--target", "old").code == 2
     assert "Did you mean new?" in three("check", "--target", "nwe").err
+    assert three("check", "--target", "").code == 64  # a variable that was never set, and not any database
     several = three("check")
     assert several.code == 64
     assert "storage-admin.toml has several targets and no db-url" in several.err

@@ -75,7 +75,7 @@ def test_a_target_takes_from_the_top_what_it_does_not_say_but_for_the_database()
     assert [file.value(key, None, {}) for key in ("db_url", "schema", "wait")] == ["sqlite:///top.db", "top", 5]
     assert [file.value(key, "prod", {}) for key in ("db_url", "schema", "wait")] == ["sqlite:///prod.db", "ai", 5]
     assert file.value("schema", "my test", {}) == "top"
-    with pytest.raises(NoSuchTarget, match=r"no target prd in storage-admin.toml. Did you mean prod\? It has: prod"):
+    with pytest.raises(NoSuchTarget, match=r"no target 'prd' in storage-admin.toml. Did you mean prod\? It has: prod"):
         file.value("db_url", "prd", {})
 
 
