@@ -134,7 +134,7 @@ def database_url(given: str | None) -> str | None:
     Raises:
         NoTargets, NoSuchTarget, TargetNeeded, BadSettings
     """
-    from storage_admin.settings.errors import NoTargets, TargetNeeded
+    from storage_admin.errors.settings import NoTargets, TargetNeeded
 
     ctx = click.get_current_context(silent=True)
     target = target_meant(ctx)

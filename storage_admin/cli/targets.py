@@ -88,10 +88,12 @@ def over_targets(ctx: click.Context, invoke: Callable[[click.Context], Any]) -> 
 
 
 def _names(ctx: click.Context) -> list[str]:
-    from storage_admin.settings.errors import NoTargets
+    from storage_admin.errors.settings import NoTargets
 
     if url_given(ctx) or named_target(ctx) is not None:
         raise click.UsageError("--all-targets takes the place of --db-url and --target.")
+    if ctx.params.get("against") == "offline":
+        raise click.UsageError("--against offline looks at no database; leave out --all-targets.")
     if ctx.params.get("sql"):
         raise click.UsageError("--sql prints the script of one database; name it with --target.")
     if ctx.params["output"] not in MERGED:

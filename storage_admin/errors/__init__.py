@@ -49,6 +49,12 @@ from storage_admin.errors.sessions import (
     UnsupportedSchemaVersion as UnsupportedSchemaVersion,
     WrongDatabase as WrongDatabase,
 )
+from storage_admin.errors.settings import (
+    BadSettings as BadSettings,
+    NoSuchTarget as NoSuchTarget,
+    NoTargets as NoTargets,
+    TargetNeeded as TargetNeeded,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,7 +6,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
-from storage_admin.settings.errors import BadSettings
+from storage_admin.errors.settings import BadSettings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from storage_admin.settings.errors import BadSettings, NoSuchTarget
+from storage_admin.errors.settings import BadSettings, NoSuchTarget
 from storage_admin.settings.finding import SHARED, TABLE, loaded, shown, text_of
 from storage_admin.settings.keys import Settings, Target, keys
 from storage_admin.settings.variables import expanded, expanded_url

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from storage_admin.errors import FileExists, NotWrittenToFile
+from storage_admin.errors.settings import BadSettings
 from storage_admin.messages import SECRET_QUERY
-from storage_admin.settings.errors import BadSettings
 from storage_admin.settings.finding import SHARED, TABLE, find
 from storage_admin.settings.keys import Target, keys
 from storage_admin.settings.reading import seen_from

@@ -116,6 +116,8 @@ def test_all_targets_need_targets_and_nothing_else(three: Call) -> None:
         assert result.code == 64
         assert "takes the place of --db-url and --target" in result.err
     assert "the script of one database" in three("plan", "--sql", "--all-targets").err
+    assert "looks at no database" in three("check", "--against", "offline", "--all-targets").err
+    assert "-o github shows one database" in three("check", "-o", "github", "--all-targets").err
     Path(FILE).write_text("")
     assert "storage-admin.toml has none" in three("check", "--all-targets").err
 

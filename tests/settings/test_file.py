@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from storage_admin.settings.errors import BadSettings, NoSuchTarget
+from storage_admin.errors.settings import BadSettings, NoSuchTarget
 from storage_admin.settings.finding import find
 from storage_admin.settings.reading import SettingsFile, read
 

@@ -1,8 +1,8 @@
-"""What is wrong with a file of settings, or with what was asked of it: a branch of the tree in errors.py."""
+"""Errors of the file of settings, and of what was asked of it."""
 
 from __future__ import annotations
 
-from storage_admin.errors import UsageError
+from storage_admin.errors.base import UsageError
 
 
 class BadSettings(UsageError):
