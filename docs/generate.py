@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from docs import configuration, manual
 from docs.documents import errors_page, json_documents_page
 from docs.python_api import python_api_page
 from storage_admin.catalog import Catalog, load_catalog
@@ -35,6 +36,9 @@ def pages() -> dict[Path, str]:
         DOCS / "json-documents.md": _page(json_documents_page()),
         DOCS / "python-api.md": _page(python_api_page()),
         DOCS / "versions.md": versions_page(load_catalog()),
+        DOCS / "configuration.md": configuration.page(),
+        DOCS / "storage-admin.1": manual.page(),
+        DOCS / "json" / "settings.schema.json": configuration.json_schema(),
     }
     for name, document in DOCUMENTS.items():
         schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(document)}

@@ -3,43 +3,37 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from functools import partial
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import URL, Engine, exc
+from sqlalchemy import URL, Engine
 
 from storage_admin import access, batch, history
 from storage_admin.catalog import load_catalog
 from storage_admin.changes import Status
 from storage_admin.database import (
-    autocommit,
-    checked_out,
     connected,
     dialect_of,
+    located,
     make_engine,
     parse_url,
-    prepare_statements,
 )
 from storage_admin.dialects import DIALECTS
 from storage_admin.discovery import Finder, check_schema
 from storage_admin.errors import (
     DatabaseError,
     NoSchemas,
-    QueryFailed,
     RoleNeedsURL,
     RoleThroughPooler,
-    StorageAdminError,
     UnsupportedDatabase,
     UpgradeFailed,
 )
-from storage_admin.executor import apply
 from storage_admin.files import refuse_unwritable
 from storage_admin.locking import Patience
-from storage_admin.messages import displayed_url, driver_message
+from storage_admin.messages import displayed_url
 from storage_admin.naming import TableRef, parse_table
 from storage_admin.reports import DatabaseInfo, Outcome, Survey, UpgradeReport
-from storage_admin.version import __version__
+from storage_admin.tracing import span
+from storage_admin.upgrading import Work
 from storage_admin.waiting import wait_until_current
 
 if TYPE_CHECKING:
@@ -295,13 +289,15 @@ class StorageAdmin:
             finder = self._finder(engine, connection, index_limit=index_limit, only_indexes=only_indexes)
             plans, notes = finder.survey(refs, to=to)
             server = self._server(finder, plans)
-            work = _Work(engine, finder, patience, server, owns_engine=self._engine is None)
+            work = Work(engine, finder, patience, server, owns_engine=self._engine is None)
             wanted = [plan for plan in plans if plan.status is not Status.CURRENT]
             if only_indexes:
                 wanted = [plan for plan in wanted if plan.changes or plan.deferred or plan.status is Status.AHEAD]
             related = any(facts.parents for facts in finder.facts.values())
             jobs = jobs if finder.dialect.writes_in_parallel and not related else 1
-            done = batch.run(finder.parents_first(wanted), work.line, jobs, progress)
+            with span(work.operation, connection) as traced:
+                traced.set(tables=len(wanted))
+                done = batch.run(finder.parents_first(wanted), work.line, jobs, progress)
             outcomes = tuple(done.get(plan.table) or Outcome(plan) for plan in plans)
             info = self._info(engine, connection)
         report = UpgradeReport(info, self.catalog.head, outcomes, (*notes, *work.notes()))
@@ -327,12 +323,12 @@ class StorageAdmin:
         dialect = dialect_of(engine)
         if self.schema not in (None, "main") and not dialect.has_schemas:
             raise NoSchemas(title=dialect.title, schema=self.schema)
-        shown = displayed_url(self._url)
+        shown = displayed_url(located(self._url, connection))
         return Finder(connection, dialect, self.catalog, self.schema, shown, **options)
 
     def _info(self, engine: Engine, connection: Connection) -> DatabaseInfo:
         version = ".".join(str(part) for part in connection.dialect.server_version_info or ())
-        return DatabaseInfo(engine.dialect.name, version, displayed_url(self._url))
+        return DatabaseInfo(engine.dialect.name, version, displayed_url(located(self._url, connection)))
 
     def _server(self, finder: Finder, plans: Iterable[Plan]) -> Server | None:
         """The server, where there is something to do: one that takes no changes is refused before anything is sent."""
@@ -345,64 +341,3 @@ class StorageAdmin:
         if server is not None and server.pooled and self._role is not None:
             raise RoleThroughPooler(role=self._role, session_role=server.session_role)
         return server
-
-
-class _Work:
-    """The upgrade of many tables of one database: what its lines have in common."""
-
-    def __init__(
-        self, engine: Engine, finder: Finder, patience: Patience, server: Server | None, *, owns_engine: bool
-    ) -> None:
-        self.engine, self.finder, self.patience, self.server = engine, finder, patience, server
-        self.owns_engine = owns_engine
-        self.unrecorded: list[str] = []
-        self.logs: set[str | None] = set()
-        self._one_build = Lock()  # two concurrent index builds of one database wait for each other's snapshots
-        self._first = Lock()
-
-    @contextmanager
-    def line(self) -> Iterator[Callable[[Plan], Outcome]]:
-        """What upgrades one table after the other on a connection: the first line has the one that is there already."""
-        if self._first.acquire(blocking=False):
-            yield self._on(self.finder)
-        else:
-            with connected(self.engine) as connection:
-                yield self._on(self.finder.twin(connection))
-
-    def _on(self, finder: Finder) -> Callable[[Plan], Outcome]:
-        if self.owns_engine and self.server is not None and not self.server.pooled:
-            prepare_statements(finder.connection)
-        return partial(self._upgrade, finder)
-
-    @contextmanager
-    def another(self) -> Iterator[Connection]:
-        """A second connection for a line, in autocommit mode."""
-        with self._one_build, checked_out(self.engine) as connection:
-            autocommit(connection)
-            yield connection
-
-    def notes(self) -> Iterator[str]:
-        """What is worth a reader's while about all of them."""
-        if self.unrecorded:
-            yield f"{len(self.unrecorded)} not recorded in {history.REVISIONS}: {self.unrecorded[0]}"
-
-    def _upgrade(self, finder: Finder, plan: Plan) -> Outcome:
-        dialect, connection = finder.dialect, finder.connection
-        try:
-            facts = finder.facts.get(plan.table)
-            if plan.runnable:
-                access.refuse_without_rights(plan, facts, self.server, dialect)
-            if facts is not None and facts.parents:
-                finder.refuse_before_its_parents(plan, facts.parents)
-            again = partial(finder.again, plan)
-            applied = apply(connection, dialect, plan, again, self.patience, __version__, self.another, self.logs)
-        except StorageAdminError as error:
-            return Outcome(plan, error=error)
-        except exc.DBAPIError as error:
-            return Outcome(plan, error=QueryFailed(database=str(plan.table), problem=driver_message(error), advice=""))
-        if applied.not_recorded:
-            self.unrecorded.append(applied.not_recorded)
-        left = None
-        if applied.plan.deferred and finder.index_limit is None:
-            left = access.large_partitioned(applied.plan, finder.facts[plan.table], dialect)
-        return Outcome(applied.plan, applied.statements, applied.seconds, left, applied.version)

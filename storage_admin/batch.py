@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from threading import Event, Lock
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,7 @@ def run(
         work.through(line)
         return work.outcomes
     with ThreadPoolExecutor(jobs) as pool:
-        lines = [pool.submit(work.through, line) for _ in range(min(jobs, len(plans)))]
+        lines = [pool.submit(copy_context().run, work.through, line) for _ in range(min(jobs, len(plans)))]
         try:
             failures = [error for error in (each.exception() for each in lines) if error is not None]
         except BaseException:  # Ctrl-C: the tables that are being worked on are finished, no other is begun

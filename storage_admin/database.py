@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import time
@@ -11,7 +12,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import create_engine, event, exc, make_url, text
+from sqlalchemy import Engine, create_engine, event, exc, make_url, text
 from sqlalchemy.pool import NullPool, QueuePool, StaticPool
 
 from storage_admin.dialects import DIALECTS, dialect_named
@@ -22,12 +23,19 @@ from storage_admin.errors import (
     UnsupportedDatabase,
 )
 from storage_admin.files import in_memory, sqlite_engine
-from storage_admin.messages import connection_error, displayed_url, driver_message, query_error, sql_state
+from storage_admin.messages import (
+    connection_error,
+    displayed_url,
+    driver_message,
+    query_error,
+    sql_state,
+    without_literals,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import URL, Connection, CursorResult, Engine
+    from sqlalchemy import URL, Connection, CursorResult
 
     from storage_admin.dialects import Dialect
 
@@ -158,6 +166,11 @@ def _server_engine(url: URL, **options: Any) -> Engine:
     if url.get_backend_name() == "mysql":
         return _mysql_engine(url, **options)
     ours = {"application_name": "storage-admin", "connect_timeout": 10}
+    if os.environ.get("PGCONNECT_TIMEOUT"):
+        del ours["connect_timeout"]
+    if url.get_driver_name() == "psycopg":
+        # What a name is where neither PGAPPNAME nor a service says one.
+        ours["fallback_application_name"] = ours.pop("application_name")
     arguments: dict[str, Any] = {key: value for key, value in ours.items() if key not in url.query}
     if url.get_driver_name() == "psycopg":
         # No prepared statements: behind a transaction pooler they meet those of other clients. No look-up of a type
@@ -285,6 +298,17 @@ def ask(connection: Connection, query: str, parameters: Mapping[str, Any]) -> Se
     return send(connection, statement.as_string(cast("Any", connection.connection.dbapi_connection))).all()
 
 
+def located(url: URL, connection: Connection) -> URL:
+    """A URL with what libpq found where it names no host: by the environment, a service, or its defaults."""
+    if url.get_driver_name() != "psycopg" or url.host is not None or "host" in url.query or connection.invalidated:
+        return url  # a connection that broke would be made anew by being looked at
+    info = cast("Any", connection.connection.dbapi_connection).info
+    found = url.set(username=url.username or info.user, database=url.database or info.dbname)
+    if info.host.startswith("/"):  # the folder of a socket
+        return found.update_query_dict({"host": info.host})
+    return found.set(host=info.host, port=info.port)
+
+
 def backend_pid(connection: Connection) -> int | None:
     """The number of the server's process as the driver was told it, None where the driver does not say."""
     info = getattr(connection.connection.dbapi_connection, "info", None)
@@ -355,6 +379,26 @@ def _answer(connection: Connection, statement: str, ignored: Container[str]) -> 
         if sql_state(error) not in ignored:
             raise
         return []
+
+
+def tell_statements(told: Callable[[str], None]) -> None:
+    """Let ``told`` have each statement of this process from now on, as it is sent, without the texts in it."""
+    if told not in _told:
+        _told.append(told)
+        event.listen(Engine, "before_cursor_execute", _tell_sqlalchemys)
+
+
+def tell(statement: str) -> None:
+    """Tell of a statement that goes past SQLAlchemy."""
+    for told in _told:
+        told(without_literals(statement))
+
+
+def _tell_sqlalchemys(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+    tell(statement)
+
+
+_told: list[Callable[[str], None]] = []
 
 
 def send(connection: Connection, statement: str) -> CursorResult[Any]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from storage_admin.errors import StorageAdminError
 
 MASK = "***"
+MASK_TEXT = f"'{MASK}'"
 # Errors of MySQL whose message quotes what was to be stored: a duplicate, a value of the wrong type or length.
 TELLING = frozenset({1062, 1264, 1265, 1292, 1366, 1406, 1411, 1525, 3140, 3141})
 WORD = 6
@@ -46,6 +47,13 @@ def redact(message: str, secrets: tuple[str, ...]) -> str:
         if len(secret) >= WORD:
             message = re.sub(rf"(?<!\w){pattern}(?!\w)", MASK, message)
     return message
+
+
+def without_literals(statement: str) -> str:
+    """A statement of ours without the texts in it, which may be what is stored."""
+    if "\\" in statement:  # whether it escapes a quote depends on the database: nothing between the outermost ones
+        return re.sub(r"'.*'", MASK_TEXT, statement, flags=re.DOTALL)
+    return re.sub(r"'(?:[^']|'')*'", MASK_TEXT, statement)
 
 
 def displayed_url(url: URL) -> str:

@@ -11,9 +11,11 @@ import click
 
 from storage_admin.cli import (
     check,
+    completion,
     demo,
     doctor,
     history,
+    init,
     inspect,
     lock,
     plan,
@@ -25,7 +27,8 @@ from storage_admin.cli import (
     versions,
     wait,
 )
-from storage_admin.cli.options import debug_option, debugging
+from storage_admin.cli.settings import PREFIX, not_by_habit
+from storage_admin.cli.talk import colour_wanted, talk_options, voice
 from storage_admin.errors import StorageAdminError
 from storage_admin.version import __version__
 
@@ -48,14 +51,15 @@ Exit codes:
     no_args_is_help=True,
 )
 @click.version_option(__version__, "-V", "--version", message="storage-admin %(version)s")
-@debug_option
+@talk_options
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """Bring the session tables of Agno and phidata to the current schema, without losing a stored word.
 
     TABLE is [SCHEMA.]NAME[=KIND[,KIND...]]. Without TABLE a command takes every session table that it finds by its
-    shape. The database is named by --db-url after the command, STORAGE_ADMIN_DB_URL, DATABASE_URL, or db-url under
-    [tool.storage-admin] in pyproject.toml or storage-admin.toml, in this order.
+    shape. The database is named by --db-url or --target after the command, STORAGE_ADMIN_DB_URL, DATABASE_URL, or
+    db-url under [tool.storage-admin] in pyproject.toml or storage-admin.toml, in this order. How to speak may be said
+    before the command or after it, and every option in a variable: docs/configuration.md.
     """
     ctx.color = colour_wanted()
 
@@ -74,19 +78,12 @@ MODULES = (
     versions,
     report,
     sessions,
+    init,
+    completion,
     demo,
 )
 for module in MODULES:
-    cli.add_command(module.command)
-
-
-def colour_wanted() -> bool | None:
-    """True, False, or None for "where the output is a terminal" (no-color.org, force-color.org)."""
-    if os.environ.get("NO_COLOR"):
-        return False
-    if os.environ.get("FORCE_COLOR"):
-        return True
-    return False if os.environ.get("TERM") == "dumb" else None
+    cli.add_command(not_by_habit(module.command))
 
 
 def main() -> None:
@@ -98,40 +95,33 @@ def main() -> None:
     with suppress(OSError):
         sys.stdout.flush()
         sys.stderr.flush()
+    if "opentelemetry.sdk" in sys.modules:  # whose spans leave in a hook at the end
+        sys.exit(code)
     os._exit(code)
 
 
 def run(arguments: list[str]) -> int:
     """Run the command line; return its exit code."""
+    with voice.kept():
+        return _run(arguments)
+
+
+def _run(arguments: list[str]) -> int:
     try:
-        result = cli.main(arguments, prog_name="storage-admin", standalone_mode=False)
+        result = cli.main(arguments, prog_name="storage-admin", standalone_mode=False, auto_envvar_prefix=PREFIX)
         sys.stdout.flush()
     except click.ClickException as error:
-        error.show()
-        return 64 if isinstance(error, click.UsageError) else 1
+        return voice.misused(error)
     except click.Abort:
-        click.echo("Interrupted.", err=True)
+        voice("Interrupted.", event="error", level="error")
         return 130
     except StorageAdminError as error:
-        return _fail(error, str(error), error.exit_code)
+        return voice.failed(error)
     except (BrokenPipeError, SystemExit):  # click turns the one into the other
         # Whoever read our output (head, less) has enough; without this Python complains once more at exit.
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:  # noqa: BLE001 - a person sees a sentence, whatever happened
-        return _fail(error, f"unexpected {type(error).__name__}: {error}. Run it again with --debug to see where.", 1)
+        return voice.failed(error, unexpected=True)
     return result if isinstance(result, int) else 0
-
-
-def _fail(error: Exception, message: str, code: int) -> int:
-    import traceback
-
-    from storage_admin.cli.options import known_secrets
-    from storage_admin.messages import redact
-
-    if debugging():
-        click.echo(redact("".join(traceback.format_exception(error)), known_secrets()), err=True)
-    label = click.style("Error:", fg="red", bold=True)
-    click.echo(f"{label} {redact(message, known_secrets())}", err=True, color=colour_wanted())
-    return code

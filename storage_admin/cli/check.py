@@ -9,13 +9,14 @@ import click
 
 from storage_admin.cli.options import (
     catalog,
-    configured,
     database_options,
     known_secrets,
     lock_file_option,
     open_admin,
     tables_argument,
 )
+from storage_admin.cli.settings import shared
+from storage_admin.cli.targets import OverTargets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +46,7 @@ def _states(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[s
     return named
 
 
-@click.command("check")
+@click.command("check", cls=OverTargets)
 @tables_argument
 @database_options
 @click.option(
@@ -75,6 +76,7 @@ def _states(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[s
     "--output",
     type=click.Choice(["table", "json", "yaml", *CI_OUTPUTS]),
     default="table",
+    **shared("OUTPUT"),
     help="How to show the result; the last three are for CI services.",
 )
 def command(
@@ -124,7 +126,7 @@ def _offline(tables: tuple[str, ...], lock_file: str, schema: str | None) -> Loo
 
     versions, lock = catalog(), read_lock(Path(lock_file))
     refs = [parse_table(table, versions) for table in tables] or None
-    return survey_lock(lock, versions, lock_file, refs, schema or configured("schema")), versions, lock
+    return survey_lock(lock, versions, lock_file, refs, schema), versions, lock
 
 
 def _for_ci(output: str, fail_on: tuple[str, ...], annotate: str | None, look: Callable[[], Look]) -> Survey:

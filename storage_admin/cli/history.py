@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from storage_admin.cli import completing
 from storage_admin.cli.options import database_options, open_admin, output_option
 
 
 @click.command("history")
-@click.argument("table", required=False)
+@click.argument("table", required=False, shell_complete=completing.tables)
 @database_options
 @output_option
 def command(table: str | None, db_url: str | None, schema: str | None, output: str) -> None:

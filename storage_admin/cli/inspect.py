@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from storage_admin.cli.options import database_options, open_admin, output_option, tables_argument
+from storage_admin.cli.targets import OverTargets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 SHOWN = 5
 
 
-@click.command("inspect")
+@click.command("inspect", cls=OverTargets)
 @tables_argument
 @database_options
 @output_option

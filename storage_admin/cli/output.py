@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from shutil import get_terminal_size
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from storage_admin import changes as c, texts
+from storage_admin.cli.talk import voice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from storage_admin.catalog import Catalog
@@ -34,10 +36,27 @@ COLOURS = {
 changes_text, count_text, size_text = texts.changes_text, texts.count_text, texts.size_text
 
 
+_collected: list[Document] | None = None
+
+
+@contextmanager
+def collecting() -> Iterator[list[Document]]:
+    """A list that takes what would be printed meanwhile as JSON or YAML."""
+    global _collected  # noqa: PLW0603 - the commands know nothing of it
+    _collected = []
+    try:
+        yield _collected
+    finally:
+        _collected = None
+
+
 def emit(document: Document, output: str) -> None:
     """Print a document as JSON or YAML."""
     import msgspec
 
+    if _collected is not None:
+        _collected.append(document)
+        return
     if output == "yaml":
         import yaml
 
@@ -86,7 +105,7 @@ def one_line(text: str) -> str:
 def show_notes(notes: Iterable[str]) -> None:
     """Say what is worth a reader's while, on stderr."""
     for note in notes:
-        say(f"{click.style('Note:', bold=True)} {note}")
+        say(f"{click.style('Note:', bold=True)} {note}", event="note", level="warning")
 
 
 def show_files(written: Iterable[Path]) -> None:
@@ -100,9 +119,9 @@ def show_files(written: Iterable[Path]) -> None:
         say("No file was written.")
 
 
-def say(text: str) -> None:
-    """Talk, on stderr, so that stdout stays data."""
-    click.echo(text, err=True)
+def say(text: str, /, **facts: Any) -> None:
+    """Talk, on stderr, so that stdout stays data. ``facts`` are for whoever reads logs."""
+    voice(text, **facts)
 
 
 def status_text(status: str) -> str:

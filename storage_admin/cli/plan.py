@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 import click
 
 from storage_admin.cli.check import EXIT_CODES
-from storage_admin.cli.options import catalog, database_options, open_admin, output_option, tables_argument, to_option
+from storage_admin.cli.options import (
+    catalog,
+    database_options,
+    open_admin,
+    output_option,
+    tables_argument,
+    to_option,
+    typed,
+)
+from storage_admin.cli.targets import OverTargets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,7 +27,7 @@ if TYPE_CHECKING:
     from storage_admin.reports import Survey
 
 
-@click.command("plan")
+@click.command("plan", cls=OverTargets)
 @tables_argument
 @database_options
 @to_option
@@ -56,10 +65,11 @@ def command(
             raise click.UsageError("--dialect goes with --sql and TABLE=KIND, and without --db-url.")
         if to is not None and to < (from_ or 0):
             raise click.UsageError("--to lies before --from, and nothing is ever taken back.")
-        return _offline(tables, dialect, (from_ or 0, to), schema, layout, into)
+        # The schema of the file is that of its database.
+        return _offline(tables, dialect, (from_ or 0, to), schema if typed("schema") else None, layout, into)
     if from_ is not None:
         raise click.UsageError("--from goes with --sql --dialect; on a database the shape of the table says it.")
-    if sql and output != "table":
+    if sql and output != "table" and typed("output"):
         raise click.UsageError("--sql prints SQL; leave out -o.")
     admin = open_admin(db_url, schema)
     survey = admin.plan(tables or None, to=to)

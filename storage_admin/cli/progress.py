@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-import click
+from storage_admin.cli.talk import voice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,8 +36,8 @@ class Bar(Protocol):
 
 @contextmanager
 def lines_or_bar(lines: Callable[[str], Any], bars: Callable[[str], Bar], what: str) -> Iterator[Any]:
-    """A bar on a terminal, which is taken away at the end, whatever happens; else lines."""
-    if not sys.stderr.isatty():
+    """A bar on a terminal, which is taken away at the end, whatever happens; else lines, or records for a program."""
+    if voice.quiet or voice.json or not sys.stderr.isatty():
         yield lines(what)
         return
     bar = bars(what)
@@ -55,13 +55,26 @@ class _Lines:
 
     def __call__(self, outcome: Outcome, done: int, total: int) -> None:
         self.failed += outcome.error is not None
+        if voice.json:
+            _record(outcome, done, total)
+            return
         now = time.monotonic()
         if now - self.said >= LINE_SECONDS and done < total:
             self.said = now
             rate = done / (now - self.started)
             failed = f", {self.failed:,} failed" if self.failed else ""
             left = f"about {(total - done) / rate:.0f} s left"
-            click.echo(f"{self.what}: {done:,} of {total:,} tables{failed}, {rate:.0f} per second, {left}", err=True)
+            voice(f"{self.what}: {done:,} of {total:,} tables{failed}, {rate:.0f} per second, {left}")
+
+
+def _record(outcome: Outcome, done: int, total: int) -> None:
+    from storage_admin.cli.documents import result_of
+
+    plan, result = outcome.plan, result_of(outcome)
+    facts = {"table": str(plan.table), "kinds": list(plan.kinds), "result": result, "done": done, "total": total}
+    facts |= {"from_version": plan.version, "to_version": outcome.version, "seconds": round(outcome.seconds, 6)}
+    said = voice.redacted(str(outcome.error)) if outcome.error is not None else f"{plan.table} {result}"
+    voice(said, event="table", level="error" if outcome.error is not None else "info", **facts)
 
 
 class _Bar:

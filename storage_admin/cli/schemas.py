@@ -16,6 +16,7 @@ from storage_admin.cli.sessions.documents import (
     SessionDocument,
     StatisticsDocument,
 )
+from storage_admin.cli.target_documents import SurveyedTargets, UpgradedTargets
 
 DOCUMENTS: dict[str, type[Document]] = {
     "doctor": DiagnosisDocument,
@@ -31,6 +32,8 @@ DOCUMENTS: dict[str, type[Document]] = {
     "sessions-show": SessionDocument,
     "sessions-stats": StatisticsDocument,
     "survey": SurveyDocument,
+    "survey-targets": SurveyedTargets,
     "upgrade": UpgradeDocument,
+    "upgrade-targets": UpgradedTargets,
     "versions": VersionsDocument,
 }

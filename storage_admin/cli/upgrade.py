@@ -17,12 +17,14 @@ from storage_admin.cli.options import (
     to_option,
     wait_option,
 )
+from storage_admin.cli.settings import Setting
+from storage_admin.cli.targets import OverTargets
 
 if TYPE_CHECKING:
     from storage_admin.reports import UpgradeReport
 
 
-@click.command("upgrade")
+@click.command("upgrade", cls=OverTargets)
 @tables_argument
 @database_options
 @to_option
@@ -31,7 +33,9 @@ if TYPE_CHECKING:
 @wait_option
 @jobs_option
 @role_option
-@click.option("--allow-copy", is_flag=True, help="Let MySQL copy a table where it must; its writers wait meanwhile.")
+@click.option(
+    "--allow-copy", cls=Setting, is_flag=True, help="Let MySQL copy a table where it must; its writers wait meanwhile."
+)
 @output_option
 def command(
     tables: tuple[str, ...],

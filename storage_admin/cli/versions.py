@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from storage_admin.cli.options import catalog, debug_option, output_option
+from storage_admin.cli.options import catalog, debug_option, output_option, typed
 
 if TYPE_CHECKING:
     from storage_admin.catalog import Catalog, Version
@@ -23,7 +23,7 @@ def command(number: int | None, verify: bool, output: str) -> None:
     from storage_admin.cli.documents import versions_document
 
     versions = catalog()
-    if verify and (number is not None or output != "table"):
+    if verify and (number is not None or (output != "table" and typed("output"))):
         raise click.UsageError("--verify goes alone: it checks all files and prints a sentence.")
     if verify:
         unreleased = versions.verify()

@@ -64,8 +64,6 @@ def command(
 
 
 def _tell(waited: str) -> None:
-    from storage_admin.cli.options import known_secrets
-    from storage_admin.cli.output import say
-    from storage_admin.messages import redact
+    from storage_admin.cli.talk import voice
 
-    say(f"Waiting: {redact(waited, known_secrets())}")
+    voice(f"Waiting: {voice.redacted(waited)}", event="waiting")

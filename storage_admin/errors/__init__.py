@@ -49,6 +49,12 @@ from storage_admin.errors.sessions import (
     UnsupportedSchemaVersion as UnsupportedSchemaVersion,
     WrongDatabase as WrongDatabase,
 )
+from storage_admin.errors.settings import (
+    BadSettings as BadSettings,
+    NoSuchTarget as NoSuchTarget,
+    NoTargets as NoTargets,
+    TargetNeeded as TargetNeeded,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,7 +91,7 @@ class BadDatabaseURL(UsageError):
 
 class NoDatabaseURL(UsageError):
     """No database named. Give --db-url, or set STORAGE_ADMIN_DB_URL or DATABASE_URL, or write db-url under
-    [tool.storage-admin] in pyproject.toml or in storage-admin.toml.
+    [tool.storage-admin] in pyproject.toml or in storage-admin.toml, as `storage-admin init` does.
     """
 
 

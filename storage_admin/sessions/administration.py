@@ -19,6 +19,7 @@ from storage_admin.sessions import editing, listing, reading
 from storage_admin.sessions.filters import Filter
 from storage_admin.sessions.statistics import Statistics, statistics
 from storage_admin.sessions.tables import SESSION_ID, session_tables
+from storage_admin.tracing import span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -148,8 +149,10 @@ class Sessions:
         place = Path(path) if path is not None else None
         wanted, tables = wanted or Filter(), None if tables is None else list(tables)
         counted = _with_total(told, self._estimate(wanted, tables)) if told is not None else None
-        with self._opened(tables) as (connection, found):
-            return export(connection, found, wanted, place, as_of_one_moment=snapshot, force=force, told=counted)
+        with self._opened(tables) as (connection, found), span("export", connection) as traced:
+            done = export(connection, found, wanted, place, as_of_one_moment=snapshot, force=force, told=counted)
+            traced.set(tables=len(done.tables), sessions=done.sessions, bytes=done.bytes)
+        return done
 
     def load(
         self,
@@ -264,8 +267,10 @@ class Sessions:
 
         path = Path(archive) if archive is not None else None
         options = {"max_rows": max_rows, "pause": pause, "told": told, "total": total}
-        with self._opened(tables, writable=True) as (connection, found):
-            return prune(connection, found, old, path, patience, **options)
+        with self._opened(tables, writable=True) as (connection, found), span("prune", connection) as traced:
+            report = prune(connection, found, old, path, patience, **options)
+            traced.set(tables=len(report.tables), sessions=report.sessions, left=report.left)
+        return report
 
     def statistics(
         self,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from storage_admin.database import send
+from storage_admin.database import send, tell
 from storage_admin.sessions.copy_out import BLOCK, base_type, driver_of
 from storage_admin.sessions.filters import active
 from storage_admin.sessions.loading import NOT_TAKEN, TAKEN, Counts, roll_back
@@ -104,6 +104,7 @@ class CopyIn:
 
         columns = sql.SQL(", ").join(map(sql.Identifier, names))
         statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(target, columns)
+        tell(statement.as_string(self._driver))
         try:
             with self._driver.cursor() as cursor:
                 with cursor.copy(statement) as copy:

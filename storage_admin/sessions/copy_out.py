@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import sqlalchemy as sa
 
+from storage_admin.database import tell
 from storage_admin.errors import UsageError
 from storage_admin.messages import query_error
 from storage_admin.sessions.formats import BASE64, NULL_FORM, OWN, TEXT_FORM
@@ -165,6 +166,7 @@ def copy_out(connection: Connection, query: sa.Select[Any]) -> Iterator[list[byt
     driver = driver_of(connection)
     compiled = query.compile(dialect=connection.dialect, compile_kwargs={"render_postcompile": True})
     statement: Any = f"COPY ({compiled}) TO STDOUT (FORMAT binary)"
+    tell(statement)
     with spoken_utf8(driver), driver.cursor() as cursor, cursor.copy(statement, compiled.params) as copy:
         block: list[bytes] = []
         size = 0

@@ -19,6 +19,7 @@ from storage_admin.sessions.formats import BASE64, OWN, Header, LineMaker, Store
 from storage_admin.sessions.sqlite_lines import SQLiteLines, has_rowid
 from storage_admin.sessions.tables import SESSION_ID
 from storage_admin.sessions.writers import compressor_for, writer_for
+from storage_admin.tracing import span
 from storage_admin.version import __version__
 
 if TYPE_CHECKING:
@@ -247,15 +248,17 @@ def _write(
     with writer_for(form, archive) as writer:
         for table in tables:
             source, count = Source(connection, table, wanted, keyset=keyset), 0
-            writer.begin(header(table), source.columns)
-            for block in source.lines():
-                refused = writer.write(block)
-                left_out += [LeftOut(table.name, str(key_of(data)), problem) for data, problem in refused]
-                count += len(block) - len(refused)
-                if told is not None:
-                    size += sum(map(len, block))
-                    told(done + count, size)
-            writer.end(count)
+            with span("export", connection, table.name) as traced:
+                writer.begin(header(table), source.columns)
+                for block in source.lines():
+                    refused = writer.write(block)
+                    left_out += [LeftOut(table.name, str(key_of(data)), problem) for data, problem in refused]
+                    count += len(block) - len(refused)
+                    if told is not None:
+                        size += sum(map(len, block))
+                        told(done + count, size)
+                writer.end(count)
+                traced.set(sessions=count)
             done += count
             counts.append(TableCount(header(table), count))
             left_out += source.left_out

@@ -26,6 +26,7 @@ from storage_admin.sessions.formats import form_of
 from storage_admin.sessions.growing import GrowingArchive
 from storage_admin.sessions.measures import size
 from storage_admin.sessions.tables import SESSION_ID, USER_ID, one_of
+from storage_admin.tracing import span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -348,7 +349,14 @@ def prune(
 
 def _each(pruner: Pruner, tables: Sequence[SessionTable]) -> tuple[Pruned, ...]:
     try:
-        return tuple(pruner.prune(table) for table in tables)
+        return tuple(_traced(pruner, table) for table in tables)
     except KeyboardInterrupt:  # in the middle of a statement, whose answer nobody waits for
         pruner.connection.invalidate()
         raise
+
+
+def _traced(pruner: Pruner, table: SessionTable) -> Pruned:
+    with span("prune", pruner.connection, table.name) as traced:
+        done = pruner.prune(table)
+        traced.set(sessions=done.sessions, left=done.left)
+    return done

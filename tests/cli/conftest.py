@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from storage_admin.cli import run
-from storage_admin.cli.options import _state
+from storage_admin.cli.talk import voice
 
 
 class Result(NamedTuple):
@@ -24,11 +24,9 @@ class Result(NamedTuple):
 def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Callable[..., Result]:
     """The command line, in this process, in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    _state.update(debug=False, urls=set())
+    voice.urls.clear()
 
     def called(*arguments: str) -> Result:
-        code = run(list(arguments))
-        _state.update(debug=False)
-        return Result(code, *capsys.readouterr())
+        return Result(run(list(arguments)), *capsys.readouterr())
 
     return called

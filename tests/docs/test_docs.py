@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import click
@@ -11,6 +13,8 @@ import pytest
 
 from docs.generate import pages
 from storage_admin.cli import cli
+from storage_admin.cli.reference import commands
+from storage_admin.cli.targets import SEVERITY
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "versions").glob("*.md")]
@@ -22,6 +26,34 @@ def test_generated_pages_are_what_the_code_would_write() -> None:
         str(file.relative_to(ROOT)) for file, text in pages().items() if not file.exists() or file.read_text() != text
     ]
     assert not stale, "run `make docs`"
+
+
+def test_the_manual_page_is_well_formed_and_knows_every_command_and_option() -> None:
+    page = (ROOT / "docs" / "storage-admin.1").read_text()
+    said = page.replace("\\-", "-")
+    for name, command in commands(cli):
+        assert f"\n.SS storage-admin {name}" in said
+        assert all(option in said for param in command.params for option in param.opts if option.startswith("--"))
+    lines = [line for line in page.splitlines() if line.startswith((".", "'"))]
+    assert {line.split(" ")[0] for line in lines} <= {'.\\"', ".TH", ".SH", ".SS", ".PP", ".TP", ".B"}
+    if shutil.which("groff") is not None:
+        reader = ["groff", "-man", "-ww", "-Tutf8", "-z"]
+        done = subprocess.run(reader, input=page, capture_output=True, text=True, check=True)
+        assert done.stderr == ""
+
+
+def test_the_page_about_settings_names_what_there_is() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    assert f"from fine to grave: {', '.join(map(str, SEVERITY))}." in page
+    said = set(re.findall(r"`(storage_admin)?\.(\w+)`", page))
+    assert {name for _, name in said} >= set(re.findall(r"traced\.set\((\w+)=", _source("admin", "sessions")))
+    events = set(re.findall(r'event="(\w+)"', _source("cli")))
+    assert all(f"`{event}`" in page for event in events)
+
+
+def _source(*rooms: str) -> str:
+    modules = [path for path in (ROOT / "storage_admin").rglob("*.py") if path.stem in rooms or path.parts[-2] in rooms]
+    return "\n".join(path.read_text() for path in modules)
 
 
 @every_page

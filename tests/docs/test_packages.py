@@ -43,6 +43,7 @@ def test_the_wheel_brings_the_versions_and_the_marker_for_type_checkers(packages
     names = set(zipfile.ZipFile(packages[1]).namelist())
     wanted = {f"storage_admin/versions/{file.name}" for file in (ROOT / "versions").iterdir()}
     assert wanted | {f"storage_admin/{name}" for name in ("py.typed", "overview/page.css", "overview/page.js")} <= names
+    assert [name for name in names if name.endswith(".data/data/share/man/man1/storage-admin.1")]
     assert not {name for name in names if name.startswith(("tests/", "docs/", "versions/"))}
 
 

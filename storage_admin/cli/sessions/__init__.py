@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from storage_admin.cli.sessions import copy, delete, export, listing, load, prune, rename, show, stats
+from storage_admin.cli.settings import not_by_habit
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
 
 
-@click.group("sessions", no_args_is_help=True)
+class _Sessions(click.Group):
+    """A group whose commands are imported when somebody asks for them: half of all, which no other command needs."""
+
+    _loaded: dict[str, click.Command] | None = None
+
+    # click has it as an attribute, which is all the same to whoever reads it.
+    @property
+    def commands(self) -> MutableMapping[str, click.Command]:
+        """The commands by their names."""
+        if self._loaded is None:
+            from storage_admin.cli.sessions import copy, delete, export, listing, load, prune, rename, show, stats
+
+            modules = (listing, show, stats, rename, delete, export, copy, prune)
+            found = [*(module.command for module in modules), load.import_command, load.restore_command]
+            self._loaded = {str(command.name): not_by_habit(command) for command in found}
+        return self._loaded
+
+    @commands.setter
+    def commands(self, _empty: MutableMapping[str, click.Command]) -> None:
+        """What click begins with."""
+
+
+@click.group("sessions", cls=_Sessions, no_args_is_help=True)
 def command() -> None:
     """See, count, rename, delete, prune, export, import and copy the sessions in the tables.
 
     Without TABLE each takes all tables that it finds.
     """
-
-
-for module in (listing, show, stats, rename, delete, export, copy, prune):
-    command.add_command(module.command)
-for loading in (load.import_command, load.restore_command):
-    command.add_command(loading)

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 @conflict_option
 @click.option("--verify", is_flag=True, help="Copy nothing: only compare the two databases.")
 @click.option("--without", multiple=True, metavar="COLUMN", help="Leave this column out.")
-@click.option("--rejects", default="copy.rejects.jsonl", metavar="FILE", help="Where to put what cannot go in.")
+@click.option(
+    "--rejects", default="copy.rejects.jsonl", type=click.Path(), metavar="FILE", help="Where to put what cannot go in."
+)
 @database_options
 @output_option
 def command(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import click
 
 from storage_admin.cli.options import database_options, output_option
-from storage_admin.cli.sessions.options import agreed, open_sessions
+from storage_admin.cli.sessions.options import agreed, open_sessions, table_option
 
 
 @click.command("delete")
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--user", metavar="USER", help="Every session of this user_id; with IDs, those of this user only.")
-@click.option("--table", "tables", multiple=True, metavar="TABLE", help="Only in this table; may be given again.")
+@table_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @database_options
 @output_option

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from storage_admin.cli.options import database_options, output_option, tables_argument
+from storage_admin.cli.options import database_options, output_option, tables_argument, typed
 from storage_admin.cli.sessions.options import filter_of, filter_options, open_sessions
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     "--to",
     "path",
     required=True,
+    type=click.Path(allow_dash=True),
     metavar="FILE",
     help="NAME.jsonl, NAME.jsonl.gz, NAME.jsonl.zst, NAME.csv or NAME.parquet; - is standard output.",
 )
@@ -45,7 +46,9 @@ def command(
     from storage_admin.errors import SomeLeftOut, UsageError
 
     if path == "-" and output != "table":
-        raise UsageError(problem="standard output is either the sessions (--to -) or the result (-o)")
+        if typed("output"):
+            raise UsageError(problem="standard output is either the sessions (--to -) or the result (-o)")
+        output = "table"
     sessions = open_sessions(db_url, schema)
     wanted, place = filter_of(sessions, options), None if path == "-" else path
     try:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from storage_admin.cli import completing
 from storage_admin.cli.options import database_options, output_option
 from storage_admin.cli.sessions.options import conflict_option, open_sessions
 
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
 
 OPTIONS = (
     conflict_option,
-    click.option("--rejects", metavar="FILE", help="Where rows go that cannot go in. FILE.rejects.jsonl without it."),
+    click.option(
+        "--rejects",
+        type=click.Path(),
+        metavar="FILE",
+        help="Where rows go that cannot go in. FILE.rejects.jsonl without it.",
+    ),
     click.option("--without", multiple=True, metavar="COLUMN", help="Leave this column of the file out."),
 )
 
@@ -31,8 +37,8 @@ def load_options(command: Command) -> Command:
 
 
 @click.command("import")
-@click.argument("path", metavar="FILE")
-@click.argument("table", required=False, metavar="[TABLE=KIND]")
+@click.argument("path", type=click.Path(allow_dash=True), metavar="FILE")
+@click.argument("table", required=False, metavar="[TABLE=KIND]", shell_complete=completing.tables)
 @load_options
 @database_options
 @output_option
@@ -46,7 +52,7 @@ def import_command(path: str, table: str | None, output: str, **options: Any) ->
 
 
 @click.command("restore")
-@click.argument("path", metavar="FILE")
+@click.argument("path", type=click.Path(allow_dash=True), metavar="FILE")
 @load_options
 @database_options
 @output_option

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from storage_admin.cli import completing
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -16,7 +18,12 @@ if TYPE_CHECKING:
 FILTERS = (
     click.option("--user", metavar="USER", help="Only sessions of this user_id."),
     click.option("--entity", metavar="ID", help="Only sessions of this agent_id, team_id or workflow_id."),
-    click.option("--kind", metavar="KIND", help="Only sessions of this kind: agent, team, workflow, workflow_v2."),
+    click.option(
+        "--kind",
+        metavar="KIND",
+        shell_complete=completing.kinds,
+        help="Only sessions of this kind: agent, team, workflow, workflow_v2.",
+    ),
     click.option("--before", metavar="TIME", help="Used last before this: 2026-01-31, 90d (ago), or a Unix time."),
     click.option("--after", metavar="TIME", help="Used last at this time or later."),
     click.option("--created-before", metavar="TIME", help="Created before this."),
@@ -25,6 +32,14 @@ FILTERS = (
 )
 
 
+table_option = click.option(
+    "--table",
+    "tables",
+    multiple=True,
+    metavar="TABLE",
+    shell_complete=completing.tables,
+    help="Only in this table; may be given again.",
+)
 conflict_option = click.option(
     "--on-conflict",
     type=click.Choice(["error", "skip", "newer", "replace"]),
@@ -74,13 +89,17 @@ def filter_of(sessions: Sessions, options: dict[str, str | None], ids: tuple[str
 
 def agreed(question: str) -> bool:
     """Ask a person. Where nobody is there to answer, that is a no, and it is said how not to be asked."""
+    from storage_admin.cli.talk import voice
+
     try:
+        if voice.json:  # a question is no record
+            raise click.Abort
         answer = click.confirm(question, err=True)
     except click.Abort:
-        click.echo("\nNobody answered, so nothing was done. --yes does not ask.", err=True)
+        voice("\nNobody answered, so nothing was done. --yes does not ask.", level="warning")
         return False
     if not answer:
-        click.echo("Nothing was done.", err=True)
+        voice("Nothing was done.")
     return answer
 
 

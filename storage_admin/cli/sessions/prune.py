@@ -30,7 +30,9 @@ LEFT = 5  # the exit code of "somebody held it", as everywhere
 @click.option("--keep-last", type=click.IntRange(min=1), metavar="N", help="Never the N newest of a user in a table.")
 @click.option("--max-rows", type=click.IntRange(min=1), metavar="N", help="Stop after so many.")
 @click.option("--pause", type=click.FloatRange(min=0), default=0, metavar="MS", help="Between two transactions.")
-@click.option("--archive", metavar="FILE", help="Where to put what is removed; pruned-DATE.jsonl without it.")
+@click.option(
+    "--archive", type=click.Path(), metavar="FILE", help="Where to put what is removed; pruned-DATE.jsonl without it."
+)
 @click.option("--no-archive", is_flag=True, help="Keep nothing of what is removed.")
 @click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")

@@ -6,9 +6,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from storage_admin.cli.progress import LINE_SECONDS, lines_or_bar
+from storage_admin.cli.talk import voice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,7 +38,8 @@ class _Lines:
         rate = done / (now - self.started)
         left = f", about {(total - done) / rate:.0f} s left" if total and total > done and rate else ""
         of = f" of about {total:,}" if total else ""
-        click.echo(f"{self.what}: {done:,}{of} sessions, {size_text(size)}, {rate:,.0f} per second{left}", err=True)
+        text = f"{self.what}: {done:,}{of} sessions, {size_text(size)}, {rate:,.0f} per second{left}"
+        voice(text, event="progress", sessions=done, of=total, bytes=size)
 
 
 class _Bar:

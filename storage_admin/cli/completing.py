@@ -1,0 +1,81 @@
+"""What a shell offers when a person presses the tab key: names from the database, where it answers at once."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import click
+
+TIMEOUT = "STORAGE_ADMIN_COMPLETION_TIMEOUT"
+SECONDS = "1"  # that a person waits for a key, without that
+PLAIN = r"[\w.$-]+"  # what no shell reads in another way
+
+
+def tables(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Names of session tables, and kinds after an equals sign. Nothing where anything goes wrong."""
+    before = ctx.params.get(param.name or "")
+    # bash takes the equals sign for a word of its own, which click passes by while it is the last one.
+    if os.environ.get("COMP_WORDS", "").endswith("\n=") or (isinstance(before, tuple) and before[-1:] == ("=",)):
+        return _kinds(incomplete)
+    name, separator, kinds = incomplete.partition("=")
+    if separator:
+        return [f"{name}={kind}" for kind in _kinds(kinds)]
+    names = [name for name in _names(ctx) if re.fullmatch(PLAIN, name)]
+    found = [name for name in names if name.startswith(incomplete)]
+    return found or [name for name in names if name.rpartition(".")[2].startswith(incomplete)]
+
+
+def kinds(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Kinds of sessions."""
+    return _kinds(incomplete)
+
+
+def targets(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Targets of the file of settings."""
+    from storage_admin.cli.settings import settings_file
+
+    try:
+        file = settings_file(ctx)
+    except Exception:  # noqa: BLE001 - as in _look
+        return []
+    return [] if file is None else [name for name in file.settings.targets if name.startswith(incomplete)]
+
+
+def _kinds(incomplete: str) -> list[str]:
+    from storage_admin.cli.options import catalog
+
+    done, comma, begun = incomplete.rpartition(",")
+    named = done.split(",")
+    return [f"{done}{comma}{kind}" for kind in catalog().kinds if kind.startswith(begun) and kind not in named]
+
+
+def _names(ctx: click.Context) -> Sequence[str]:
+    from contextlib import suppress
+    from threading import Thread
+
+    found: list[str] = []
+    looking = Thread(target=_look, args=(ctx, found), daemon=True)
+    looking.start()
+    with suppress(ValueError):
+        looking.join(float(os.environ.get(TIMEOUT) or SECONDS))
+    return found
+
+
+def _look(ctx: click.Context, found: list[str]) -> None:
+    from storage_admin.cli.options import open_admin
+    from storage_admin.cli.settings import configured, url_given
+    from storage_admin.cli.talk import voice
+
+    voice.verbose = False
+    try:
+        with ctx:  # a thread has no context of its own
+            url = ctx.params["db_url"] if url_given(ctx) else None
+            schema = ctx.params.get("schema") or configured(ctx, "schema")
+            found += [str(plan.table) for plan in open_admin(url, schema).check().plans]
+    except Exception:  # noqa: BLE001, S110 - a word about it would be in the middle of what is being typed
+        pass

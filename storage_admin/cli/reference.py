@@ -1,0 +1,45 @@
+"""The commands, their options and variables as values: what documentation is made from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from storage_admin.cli.settings import PREFIX, URL_VARIABLES
+from storage_admin.cli.talk import variable_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Variable(NamedTuple):
+    """An environment variable, its option, and the commands that read it."""
+
+    name: str
+    option: str
+    help: str
+    commands: tuple[str, ...]
+
+
+def commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Every command by its full name, groups too, sorted."""
+    for name, command in sorted(group.commands.items()):
+        yield prefix + name, command
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{prefix}{name} ")
+
+
+def variables(group: click.Group) -> tuple[Variable, ...]:
+    """Every variable, those of all commands first."""
+    found: dict[str, Variable] = {}
+    for name, command in [("", group), *commands(group)]:
+        prefix = "_".join([PREFIX, *name.upper().replace("-", "_").split()])
+        context = click.Context(command, auto_envvar_prefix=prefix)
+        for option in command.params:
+            variable = URL_VARIABLES[0] if option.name == "db_url" else variable_of(context, option)
+            if not isinstance(option, click.Option) or variable is None:
+                continue
+            known = found.get(variable, Variable(variable, max(option.opts, key=len), option.help or "", ()))
+            found[variable] = known._replace(commands=(*known.commands, name))
+    return tuple(sorted(found.values(), key=lambda each: (len(each.commands) == 1, each.name)))

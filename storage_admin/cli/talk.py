@@ -1,0 +1,195 @@
+"""What is said on stderr, and how: as text for a person, or each line as a JSON object for whatever collects logs."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Command = TypeVar("Command", bound=Callable[..., Any])
+
+FIRST = ("time", "level", "event", "message")  # of a record; no fact takes their place
+
+
+class Voice:
+    """How this process speaks. ``urls`` are those that it has read, whose secrets are never shown."""
+
+    def __init__(self) -> None:
+        self.debug = self.quiet = self.verbose = self.json = False
+        self.target: str | None = None  # of several, the one that is at work
+        self.urls: set[str] = set()
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Whatever is set within counts no longer than that, but for the URLs."""
+        before = vars(self).copy()
+        try:
+            yield
+        finally:
+            vars(self).update(before)
+
+    def __call__(self, text: str, /, *, event: str = "said", level: str = "info", **facts: Any) -> None:
+        """Say something; with --quiet errors alone. ``facts`` go into a record, beside the message."""
+        if self.quiet and level != "error":
+            return
+        if self.json:
+            self._record(text, event, level, facts)
+        else:
+            self._line(text)
+
+    def _line(self, text: str) -> None:
+        prefix = f"{self.target}: " if self.target is not None and text.strip() else ""
+        click.echo(f"{prefix}{text}", err=True, color=colour_wanted())
+
+    def _record(self, text: str, event: str, level: str, facts: dict[str, Any]) -> None:
+        import json
+        from datetime import datetime, timezone
+
+        message = click.unstyle(text).strip()
+        if not message:
+            return
+        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        named = {"target": self.target} if self.target is not None else {}
+        record = dict(zip(FIRST, (now, level, event, message), strict=True))
+        record |= {key: value for key, value in (named | facts).items() if key not in FIRST}
+        click.echo(json.dumps(record), err=True)
+
+    def statement(self, statement: str) -> None:
+        """Say that a statement is sent, where that was asked for."""
+        if self.verbose:
+            line = " ".join(self.redacted(statement).split())
+            self(f"{click.style('Sent:', dim=True)} {line}", event="statement", level="debug", statement=line)
+
+    def redacted(self, text: str) -> str:
+        """A text without the secrets of any URL that this process has read."""
+        from storage_admin.messages import redact
+
+        return redact(text, self.secrets())
+
+    def secrets(self) -> tuple[str, ...]:
+        """Every secret in a URL that this process has read from anywhere."""
+        from storage_admin.messages import secrets_in
+
+        return tuple(secret for url in self.urls for secret in secrets_in(url))
+
+    def failed(self, error: Exception, *, unexpected: bool = False) -> int:
+        """Say what failed; return the exit code for it."""
+        code = 1 if unexpected else getattr(error, "exit_code", 1)
+        message = str(error)
+        if unexpected:
+            message = f"unexpected {type(error).__name__}: {error}. Run it again with --debug to see where."
+        facts = self.facts_of(error) | {"error": type(error).__name__, "exit_code": code}
+        if self.debug:
+            import traceback
+
+            trace = self.redacted("".join(traceback.format_exception(error)))
+            if self.json:
+                facts["traceback"] = trace
+            else:
+                click.echo(trace, err=True)
+        label = click.style("Error:", fg="red", bold=True)
+        message = self.redacted(message)
+        self(message if self.json else f"{label} {message}", event="error", level="error", **facts)
+        return code
+
+    def facts_of(self, error: Exception) -> dict[str, Any]:
+        """What an error knows, as far as a record can hold it."""
+        facts = getattr(error, "facts", {})
+        texts = {
+            key: self.redacted(str(value)) for key, value in facts.items() if isinstance(value, (str, os.PathLike))
+        }
+        return texts | {key: value for key, value in facts.items() if isinstance(value, (bool, int, float))}
+
+    def misused(self, error: click.ClickException) -> int:
+        """Say what is wrong with the command line; return the exit code for it."""
+        code = 64 if isinstance(error, click.UsageError) else 1
+        error = _naming_the_variable(error)
+        if self.json:
+            self(error.format_message(), event="error", level="error", error=type(error).__name__, exit_code=code)
+        else:
+            error.show()
+        return code
+
+
+voice = Voice()
+
+
+def colour_wanted() -> bool | None:
+    """True, False, or None for "where the output is a terminal" (no-color.org, force-color.org)."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return False if os.environ.get("TERM") == "dumb" else None
+
+
+def variable_of(ctx: click.Context, option: click.Parameter) -> str | None:
+    """The environment variable that an option is read from, None where there is none."""
+    if isinstance(option.envvar, str):
+        return option.envvar
+    automatic = isinstance(option, click.Option) and option.allow_from_autoenv and ctx.auto_envvar_prefix
+    return f"{ctx.auto_envvar_prefix}_{option.name.upper()}" if automatic and option.name else None
+
+
+def _naming_the_variable(error: click.ClickException) -> click.ClickException:
+    # click names the option, which is not on the command line.
+    if isinstance(error, click.BadParameter) and error.ctx is not None and error.param is not None:
+        source = error.ctx.get_parameter_source(error.param.name or "")
+        if source is ParameterSource.ENVIRONMENT:
+            said = f"{error.message} It comes from {variable_of(error.ctx, error.param)}."
+            return click.BadParameter(said, error.ctx, error.param)
+    return error
+
+
+def talk_options(command: Command) -> Command:
+    """How to speak: before the name of a command and after it."""
+    for option in reversed(OPTIONS):
+        command = option(command)
+    return command
+
+
+def _set(**values: bool) -> Callable[[click.Context, click.Parameter, bool], None]:
+    def callback(_ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+        if value:
+            vars(voice).update(values)
+
+    return callback
+
+
+def _set_format(_ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        voice.json = value == "json"
+
+
+FLAG: dict[str, Any] = {"is_flag": True, "expose_value": False, "is_eager": True}
+OPTIONS = (
+    click.option(
+        "-q",
+        "--quiet",
+        **FLAG,
+        callback=_set(quiet=True, verbose=False),
+        help="Say nothing on stderr but errors.",
+    ),
+    click.option(
+        "-v",
+        "--verbose",
+        **FLAG,
+        callback=_set(verbose=True, quiet=False),
+        help="Say which statements are sent, without the values in them.",
+    ),
+    click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        expose_value=False,
+        is_eager=True,
+        callback=_set_format,
+        help="How to speak on stderr: text, or a JSON object on each line.",
+    ),
+    click.option("--debug", **FLAG, callback=_set(debug=True), help="Show where an error comes from."),
+)

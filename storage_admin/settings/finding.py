@@ -1,0 +1,70 @@
+"""Where the file of settings is. By itself, since there is none for most commands, and they should not pay for one."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+from storage_admin.errors.settings import BadSettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OWN, SHARED = "storage-admin.toml", "pyproject.toml"
+TABLE = ("tool", "storage-admin")
+ROOT = ".git"  # a folder, or a file in a worktree
+# A pyproject.toml without this need not be parsed; one that has us among its dependencies does not have it.
+NAMED = re.compile(r"tool[\"']?\s*\.\s*[\"']?storage-admin|^\s*[\"']?storage-admin[\"']?\s*[.=]", re.MULTILINE)
+
+
+def find(start: Path) -> Path | None:
+    """The nearest file with settings: in a folder, or above it up to the root of its git repository; None without one.
+
+    Outside of a repository only the folder itself is looked at: what lies above it may be anybody's.
+
+    Raises:
+        BadSettings: two files of one folder have settings, or one cannot be read.
+    """
+    above = [start, *start.parents]
+    root = next((number for number, folder in enumerate(above) if (folder / ROOT).exists()), 0)
+    for folder in above[: root + 1]:
+        found = [file for file in (folder / OWN, folder / SHARED) if file.is_file() and _has_settings(file)]
+        if len(found) > 1:
+            problem = f"{SHARED} beside it has [{'.'.join(TABLE)}] too; keep the settings in one of them"
+            raise BadSettings(file=shown(found[0]), problem=problem, suggestion="")
+        if found:
+            return found[0]
+    return None
+
+
+def _has_settings(path: Path) -> bool:
+    if path.name == OWN:
+        return True
+    content = text_of(path)
+    return NAMED.search(content) is not None and TABLE[1] in loaded(path, content).get(TABLE[0], {})
+
+
+def text_of(path: Path) -> str:
+    """What is in a file. Raises BadSettings."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (UnicodeDecodeError, OSError) as error:
+        why = "it is no UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
+        raise BadSettings(file=f"{shown(path)} cannot be read", problem=why, suggestion="") from None
+
+
+def loaded(path: Path, content: str) -> dict[str, Any]:
+    """What that is as TOML. Raises BadSettings."""
+    from storage_admin.toml import TOMLDecodeError, loads
+
+    try:
+        return loads(content)
+    except TOMLDecodeError as error:
+        # The message has the place, and may quote one character, never a value.
+        raise BadSettings(file=f"{shown(path)} cannot be read", problem=error, suggestion="") from None
+
+
+def shown(path: Path) -> str:
+    """How a person would write a path here."""
+    return os.path.relpath(path)

@@ -1,0 +1,173 @@
+"""A file of settings, read and checked; every mistake is named with its place."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from storage_admin.errors.settings import BadSettings, NoSuchTarget
+from storage_admin.settings.finding import SHARED, TABLE, loaded, shown, text_of
+from storage_admin.settings.keys import Settings, Target, keys
+from storage_admin.settings.variables import expanded, expanded_url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+AnyTarget = TypeVar("AnyTarget", bound=Target)
+HEADER = re.compile(r"\s*\[\[?(?P<keys>[^\[\]]+)\]")
+KEY = re.compile(r"\s*(?P<keys>[\w\"'. -]+?)\s*=")
+
+
+class SettingsFile(msgspec.Struct, frozen=True):
+    """A file of settings that was read. ``shown`` is its path as a person would write it here."""
+
+    path: Path
+    shown: str
+    settings: Settings
+    text: str
+
+    def value(self, key: str, target: str | None, variables: Mapping[str, str]) -> Any:
+        """What a key (``lock_timeout``) is for a target: its own, else that of the top; None where neither says it.
+
+        Raises:
+            BadSettings: a variable is missing. NoSuchTarget.
+        """
+        for place, section in self._sections(key, target):
+            found = getattr(section, key)
+            if found is not None:
+                where = (*place, key.replace("_", "-"))
+                return self._filled(found, where, variables) if isinstance(found, str) else found
+        return None
+
+    def target(self, name: str) -> Target:
+        """A target by name.
+
+        Raises:
+            NoSuchTarget
+        """
+        try:
+            return self.settings.targets[name]
+        except KeyError:
+            known = list(self.settings.targets)
+            listed = f"It has: {', '.join(known)}." if known else "It has no targets."
+            raise NoSuchTarget(
+                target=name, file=self.shown, known=listed, suggestion=did_you_mean(name, known)
+            ) from None
+
+    def _sections(self, key: str, target: str | None) -> Iterator[tuple[tuple[str, ...], Target]]:
+        if target is not None:
+            yield ("targets", target), self.target(target)
+            if key == "db_url":  # the top's is another database
+                return
+        yield (), self.settings
+
+    def _filled(self, text: str, where: tuple[str, ...], variables: Mapping[str, str]) -> str:
+        try:
+            if where[-1] != "db-url":
+                return expanded(text, variables)
+            return seen_from(Path.cwd(), expanded_url(text, variables), self.path.parent)
+        except ValueError as error:
+            raise BadSettings(file=self.shown, problem=self._said(where, str(error)), suggestion="") from None
+
+    def _said(self, where: tuple[str, ...], problem: str) -> str:
+        return said(self.path, self.text, where, problem)
+
+
+def read(path: Path) -> SettingsFile:
+    """Read a file and check it.
+
+    Raises:
+        BadSettings: with the key, its line, and what it might have meant.
+    """
+    text = text_of(path)
+    section = _section(path, text)
+    targets = section.pop("targets", {}) if isinstance(section, dict) else {}
+    top = _checked(path, text, (), section, Settings)
+    if not isinstance(targets, dict):
+        raise BadSettings(file=shown(path), problem=said(path, text, ("targets",), "must be tables"), suggestion="")
+    read_targets = {name: _checked(path, text, ("targets", name), each, Target) for name, each in targets.items()}
+    for name, each in read_targets.items():
+        if each.db_url is None:
+            problem = said(path, text, ("targets", name), "has no db-url")
+            raise BadSettings(file=shown(path), problem=problem, suggestion="")
+    return SettingsFile(path, shown(path), msgspec.structs.replace(top, targets=read_targets), text)
+
+
+def seen_from(folder: Path, url: str, meant_from: Path) -> str:
+    """A URL of a SQLite file whose path is relative, and meant from one folder, as it is written in another one."""
+    scheme, separator, rest = url.partition(":///")
+    path = rest.partition("?")[0]
+    relative = scheme.startswith("sqlite") and separator and path and not path.startswith(("/", ":", "file:"))
+    if not relative or folder.resolve() == meant_from.resolve():
+        return url
+    return f"{scheme}:///{os.path.relpath(meant_from, folder)}/{rest}"
+
+
+def said(path: Path, text: str, where: tuple[str, ...], problem: str) -> str:
+    """A problem with a key, and the line that it is on, where that can be told."""
+    prefix = TABLE if _in_a_table(path, loaded(path, text)) else ()
+    line = line_of(text, (*prefix, *where))
+    return f"{'.'.join(where)} {problem}{f' (line {line})' if line else ''}"
+
+
+def line_of(text: str, where: tuple[str, ...]) -> int | None:
+    """The line of a key, or of the table that it is in; None if not even that is found."""
+    section: tuple[str, ...] = ()
+    best, found = 0, None
+    for number, line in enumerate(text.splitlines(), 1):
+        header, key = HEADER.match(line), KEY.match(line)
+        if header is not None:
+            here = section = _parts(header["keys"])
+        elif key is not None:
+            here = (*section, *_parts(key["keys"]))
+        else:
+            continue
+        if len(here) > best and here == where[: len(here)]:
+            best, found = len(here), number
+    return found
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`` Did you mean this?``, or nothing."""
+    import difflib  # not free, and needed by nobody who makes no mistake
+
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f" Did you mean {close[0]}?" if close else ""
+
+
+# --- inside ------------------------------------------------------------------------------------------------
+
+
+def _in_a_table(path: Path, content: dict[str, Any]) -> bool:
+    return path.name == SHARED or TABLE[0] in content
+
+
+def _section(path: Path, text: str) -> dict[str, Any]:
+    content = loaded(path, text)
+    for key in TABLE if _in_a_table(path, content) else ():
+        content = content.get(key, {})
+    return content
+
+
+def _checked(path: Path, text: str, place: tuple[str, ...], section: Any, kind: type[AnyTarget]) -> AnyTarget:
+    known = keys(kind)
+    if not isinstance(section, dict):
+        raise BadSettings(file=shown(path), problem=said(path, text, place or TABLE, "must be a table"), suggestion="")
+    if unknown := next((key for key in section if key not in known), None):
+        problem = said(path, text, (*place, unknown), "is no setting")
+        listed = f"{did_you_mean(unknown, known)} There are: {', '.join(known)}."
+        raise BadSettings(file=shown(path), problem=problem, suggestion=listed)
+    try:
+        return msgspec.convert(section, kind)
+    except msgspec.ValidationError as error:
+        key = str(error).rpartition("`$.")[2].rstrip("`")
+        problem = said(path, text, (*place, key), f"must be {known[key].must_be}")
+        raise BadSettings(file=shown(path), problem=problem, suggestion="") from None
+
+
+def _parts(keys: str) -> tuple[str, ...]:
+    return tuple(part.strip().strip("\"'") for part in keys.split("."))

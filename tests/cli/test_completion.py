@@ -1,0 +1,115 @@
+"""What the tab key offers, asked in the shells themselves where they are installed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Result
+from tests.conftest import Database
+
+Call = Callable[..., Result]
+BIN = Path(sys.executable).parent
+# What a shell sends: the words, and which of them is being typed.
+CONNECTING = 10  # seconds, that a connection is waited for by any other command
+BASH = """
+source <(storage-admin completion bash)
+COMP_WORDS=({words}) COMP_CWORD=$(( ${{#COMP_WORDS[@]}} - 1 ))
+_storage_admin_completion storage-admin 2>&1
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+FISH = "storage-admin completion fish | source; complete --do-complete '{words}'"
+
+
+def offered(words: str, shell: str = "bash", **environment: str) -> list[str]:
+    """What a shell offers for the last of some words, '' being one that is not begun."""
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    script = BASH.format(words=words) if shell == "bash" else FISH.format(words=words.replace(" ''", " "))
+    found = {name: value for name, value in os.environ.items() if not name.startswith("STORAGE_ADMIN")}
+    found |= {"STORAGE_ADMIN_COMPLETION_TIMEOUT": "30"}  # a busy machine is no slow database
+    found |= {"PATH": f"{BIN}:{os.environ['PATH']}", "HOME": str(Path.cwd())} | environment
+    command = [shell, *(["--norc"] if shell == "bash" else ["--no-config"]), "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, env=found, check=True)
+    assert done.stderr == ""
+    return [line.partition("\t")[0] for line in done.stdout.splitlines() if line]
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+
+def test_a_shell_completes_commands_options_and_tables(sqlite: Database) -> None:
+    sqlite.admin().upgrade(["agents=agent", "teams=team"])
+    url = {"DATABASE_URL": sqlite.url}
+    assert offered("storage-admin sessions re") == ["rename", "restore"]
+    assert {"--lock-timeout", "--log-format"} <= set(offered("storage-admin upgrade --lo"))
+    assert offered("storage-admin upgrade ''", **url) == ["agents", "teams"]
+    assert offered(f"storage-admin check --db-url {sqlite.url} ag") == ["agents"]
+    assert offered("storage-admin history te", **url) == ["teams"]
+
+
+def test_fish_does_too(sqlite: Database) -> None:
+    sqlite.admin().upgrade(["agents=agent", "teams=team"])
+    assert offered("storage-admin up", "fish") == ["upgrade"]
+    assert offered("storage-admin upgrade te", "fish", DATABASE_URL=sqlite.url) == ["teams"]
+    assert offered("storage-admin upgrade ai.new=te", "fish") == ["ai.new=team"]
+
+
+def test_names_are_offered_with_their_schema_and_kinds_after_an_equals_sign(postgres: Database) -> None:
+    postgres.admin().upgrade(["ai.agents=agent", "public.teams=team", 'ai."odd name"=team'])
+    url = {"DATABASE_URL": postgres.url}
+    assert offered("storage-admin upgrade ''", **url) == ["ai.agents", "public.teams"]
+    assert offered("storage-admin upgrade te", **url) == ["public.teams"]
+    assert offered("storage-admin upgrade --schema ai ''", **url) == ["ai.agents"]
+    assert offered("storage-admin upgrade ai.new = ag") == ["agent"]  # as bash splits it
+    assert offered("storage-admin upgrade ai.new =") == ["agent", "workflow", "team", "workflow_v2"]
+    assert offered("storage-admin upgrade ai.new = team,wo") == ["team,workflow", "team,workflow_v2"]
+    assert offered("storage-admin sessions list --kind te") == ["team"]
+
+
+def test_targets_are_offered_from_the_file_of_settings(sqlite: Database) -> None:
+    sqlite.admin().upgrade(["agents=agent"])
+    Path("storage-admin.toml").write_text(f"[targets.prod]\ndb-url = 'x'\n[targets.pre]\ndb-url = '{sqlite.url}'\n")
+    assert offered("storage-admin check --target pr") == ["prod", "pre"]
+    assert offered("storage-admin check --target pre ''") == ["agents"]
+
+
+def test_a_database_that_does_not_answer_is_not_waited_for_and_says_nothing(sqlite: Database) -> None:
+    assert offered("storage-admin upgrade ''", DATABASE_URL="nonsense") == []
+    assert offered("storage-admin upgrade ''", DATABASE_URL=f"{sqlite.url}.typo", STORAGE_ADMIN_VERBOSE="1") == []
+    Path("storage-admin.toml").write_text("db-url = [")
+    assert offered("storage-admin upgrade ''") == []
+    assert offered("storage-admin check --target ''") == []
+    Path("storage-admin.toml").unlink()
+    with socket.socket() as silent:  # takes a connection, and never says a word
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/d"
+        started = time.monotonic()
+        found = offered("storage-admin upgrade ''", DATABASE_URL=url, STORAGE_ADMIN_COMPLETION_TIMEOUT="")
+        assert (found, time.monotonic() - started < CONNECTING) == ([], True)
+
+
+def test_each_script_is_what_its_shell_reads(call: Call) -> None:
+    for shell, sign in (
+        ("bash", "complete -o nosort"),
+        ("zsh", "#compdef storage-admin"),
+        ("fish", "complete --no-files"),
+    ):
+        script = call("completion", shell)
+        assert script.code == 0
+        assert sign in script.out
+        if shutil.which(shell) is not None:
+            subprocess.run([shell, "-n"], input=script.out, text=True, check=True)
+    assert call("completion", "tcsh").code == 64
