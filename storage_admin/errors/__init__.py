@@ -40,6 +40,7 @@ from storage_admin.errors.sessions import (
     NotTheSamePrune as NotTheSamePrune,
     NotWritten as NotWritten,
     NotWrittenToFile as NotWrittenToFile,
+    OldRunsNotRead as OldRunsNotRead,
     ReaderGone as ReaderGone,
     SessionError as SessionError,
     SessionIdTaken as SessionIdTaken,

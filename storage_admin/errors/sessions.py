@@ -47,6 +47,13 @@ class SessionOwnedByAnother(SessionError):
     """
 
 
+class OldRunsNotRead(SessionError):
+    """{table}, session {session_id!r}: it has {runs} runs in the form of before Agno 1.4, which the memory of this
+    agent or team did not read and would have replaced; nothing was written. Build it with memory=AgentMemory() of
+    agno.memory.agent, or memory=TeamMemory() of agno.memory.team, which read them: docs/continue-a-conversation.md
+    """
+
+
 class SessionIdTaken(SessionError):
     """{table}: to this database the session id {session_id!r} is the same text as that of another session (it compares
     without regard to case, accents or spaces at the end); nothing was written. Use another id{otherwise}.

@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 from agno.agent import Agent
+from agno.memory.agent import AgentMemory
+from agno.memory.team import TeamMemory
 from agno.playground import Playground
 from agno.team import Team
 from fastapi.testclient import TestClient
 
 from storage_admin import SchemaOutdated, SessionOwnedByAnother
+from storage_admin.errors import OldRunsNotRead
 from tests.compat.agents import KINDS, make, model, run, speaker
 from tests.compat.continuity import fill, one_more_run, rows, storage_of
 from tests.conftest import Database
@@ -49,6 +52,30 @@ def test_an_agent_with_two_runs_on_a_table_of_agno_1_1_10_has_three_after_one_mo
         verdict = one_more_run(database, shape, "agent", opened, openai)
         found[ours] = (len(rows(database, shape)["s1"]["memory"]["runs"]), verdict.state)
     assert found == {True: (3, True), False: (1, False)}
+
+
+@pytest.mark.parametrize(("kind", "memory"), [("agent", AgentMemory), ("team", TeamMemory)])
+def test_runs_of_before_agno_1_4_go_on_with_the_memory_of_then_and_no_other_memory_replaces_them(
+    database: Database, openai: str, kind: str, memory: Any
+) -> None:
+    def say(text: str, **facts: Any) -> str:
+        talker = make(kind, database.storage(auto_upgrade_schema=True), openai, "s1")
+        for name, value in facts.items():
+            setattr(talker, name, value)
+        return str(talker.run(text).content)
+
+    say("hello there", memory=memory())
+    stored = database.storage(mode=kind).read("s1").memory
+    assert stored["runs"][0].keys() & {"message", "response"}
+    with pytest.raises(OldRunsNotRead, match="it has 1 runs in the form of before Agno 1.4"):
+        say("hello again")
+    assert database.storage(mode=kind).read("s1").memory == stored
+    assert say("what was my last message?", memory=memory()) == "Your last message was: hello there"
+    storage = database.storage(mode=kind)
+    emptied = storage.read("s1")
+    emptied.memory = None  # on purpose
+    assert storage.upsert(emptied).memory is None
+    assert storage.read("s1").memory is None
 
 
 @old_backends
