@@ -11,7 +11,7 @@ import msgspec
 from storage_admin import errors
 from storage_admin.cli import EXIT_CODES
 from storage_admin.cli.schemas import DOCUMENTS
-from storage_admin.errors import base, sessions
+from storage_admin.errors import base, ecosystem, sessions, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 # The documents that several commands print.
 PRINTED_BY = {
     "survey": ("inspect", "plan", "check", "wait"),
+    "survey-targets": tuple(f"{name} --all-targets" for name in ("inspect", "plan", "check")),
     "upgrade": ("upgrade", "repair"),
+    "upgrade-targets": ("upgrade --all-targets",),
     "sessions-prune-dry-run": ("sessions prune --dry-run",),
     "sessions-import": ("sessions import", "sessions restore"),
 }
+OTHERS = (("the file of settings", settings), ("sessions", sessions), ("the tools beside it", ecosystem))
 ERRORS = """\
 Everything that is raised is a `StorageAdminError`, and `storage_admin.errors` has them all. The words in braces are
 facts of the error, which are also its attributes: `error.table`, `error.problem`, `error.facts`. The command line
@@ -55,7 +58,7 @@ def errors_page() -> list[str]:
 
 def _error_sections() -> Iterator[tuple[str, list[type[errors.StorageAdminError]]]]:
     """The sections of the modules, by the comments that divide them."""
-    for head, module in (("the root of all", base), ("", errors), ("sessions", sessions)):
+    for head, module in (("the root of all", base), ("", errors), *OTHERS):
         title = head
         found: list[type[errors.StorageAdminError]] = []
         for line in inspect.getsource(module).splitlines():
