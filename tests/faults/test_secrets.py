@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from alembic import command as alembic_commands
+from alembic.config import Config
 
 from storage_admin import Patience, StorageAdminError
 from storage_admin.cli import cli, run
@@ -36,6 +38,7 @@ NEEDED = {"plan": [[], ["--sql"]], "history": [[], ["ai.sessions"]], "upgrade": 
 NEEDED |= {"check": [[], ["-o", "github"], ["-o", "sarif"]]}
 NEEDED |= {"report": [["-"], ["-", "-o", "json"]]}
 NEEDED |= {"wait": [["--timeout", "0"]], "repair": [["--wait", "1"], ["--dry-run"]]}
+NEEDED |= {"revision": [["--alembic", "migrations"]]}
 WITHOUT_DATABASE = {"versions", "demo", "completion"}
 COMMANDS = [
     [name, *arguments]
@@ -76,6 +79,9 @@ def silent(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", "summary.md")
     Path("in.jsonl").write_text(FILE)
+    alembic = Config("alembic.ini")
+    alembic.set_main_option("script_location", "migrations")
+    alembic_commands.init(alembic, "migrations")
     caplog.set_level(logging.DEBUG)
 
     def run_it(*arguments: str, **environment: str) -> Ended:
