@@ -117,11 +117,16 @@ def _run(arguments: list[str]) -> int:
         return 130
     except StorageAdminError as error:
         return voice.failed(error)
-    except (BrokenPipeError, SystemExit):  # click turns the one into the other
-        # Whoever read our output (head, less) has enough; without this Python complains once more at exit.
-        with suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, SystemExit) as error:  # click turns the one into the other
+        if not isinstance(error, SystemExit) or error.code:  # or it has completed what is being typed
+            _stop_writing()
         return 0
     except Exception as error:  # noqa: BLE001 - a person sees a sentence, whatever happened
         return voice.failed(error, unexpected=True)
     return result if isinstance(result, int) else 0
+
+
+def _stop_writing() -> None:
+    # Whoever read our output (head, less) has enough; without this Python complains once more at exit.
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

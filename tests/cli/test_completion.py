@@ -49,55 +49,72 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.chdir(tmp_path / "here")
 
 
-def test_a_shell_completes_commands_options_and_tables(sqlite: Database) -> None:
+@pytest.fixture
+def typed(call: Call, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """What is offered for the last of some words, as bash asks for it, without a shell."""
+
+    def asked(*words: str, **environment: str) -> list[str]:
+        sent = {"_STORAGE_ADMIN_COMPLETE": "bash_complete", "COMP_CWORD": str(len(words))}
+        sent |= {"COMP_WORDS": "\n".join(["storage-admin", *words]), "STORAGE_ADMIN_COMPLETION_TIMEOUT": "30"}
+        with monkeypatch.context() as changed:
+            for name, value in (sent | environment).items():
+                changed.setenv(name, value)
+            result = call()
+        assert (result.code, result.err) == (0, "")
+        return [line.partition(",")[2] for line in result.out.splitlines() if line]
+
+    return asked
+
+
+@pytest.mark.parametrize("shell", ["bash", "fish"])
+def test_a_shell_completes_commands_and_tables(sqlite: Database, shell: str) -> None:
     sqlite.admin().upgrade(["agents=agent", "teams=team"])
-    url = {"DATABASE_URL": sqlite.url}
-    assert offered("storage-admin sessions re") == ["rename", "restore"]
-    assert {"--lock-timeout", "--log-format"} <= set(offered("storage-admin upgrade --lo"))
-    assert offered("storage-admin upgrade ''", **url) == ["agents", "teams"]
-    assert offered(f"storage-admin check --db-url {sqlite.url} ag") == ["agents"]
-    assert offered("storage-admin history te", **url) == ["teams"]
+    assert offered("storage-admin up", shell) == ["upgrade"]
+    assert offered("storage-admin upgrade te", shell, DATABASE_URL=sqlite.url) == ["teams"]
 
 
-def test_fish_does_too(sqlite: Database) -> None:
-    sqlite.admin().upgrade(["agents=agent", "teams=team"])
-    assert offered("storage-admin up", "fish") == ["upgrade"]
-    assert offered("storage-admin upgrade te", "fish", DATABASE_URL=sqlite.url) == ["teams"]
-    assert offered("storage-admin upgrade ai.new=te", "fish") == ["ai.new=team"]
-
-
-def test_names_are_offered_with_their_schema_and_kinds_after_an_equals_sign(postgres: Database) -> None:
+def test_names_are_offered_with_their_schema_and_kinds_after_an_equals_sign(
+    typed: Callable[..., list[str]], postgres: Database
+) -> None:
     postgres.admin().upgrade(["ai.agents=agent", "public.teams=team", 'ai."odd name"=team'])
     url = {"DATABASE_URL": postgres.url}
-    assert offered("storage-admin upgrade ''", **url) == ["ai.agents", "public.teams"]
-    assert offered("storage-admin upgrade te", **url) == ["public.teams"]
-    assert offered("storage-admin upgrade --schema ai ''", **url) == ["ai.agents"]
-    assert offered("storage-admin upgrade ai.new = ag") == ["agent"]  # as bash splits it
-    assert offered("storage-admin upgrade ai.new =") == ["agent", "workflow", "team", "workflow_v2"]
-    assert offered("storage-admin upgrade ai.new = team,wo") == ["team,workflow", "team,workflow_v2"]
-    assert offered("storage-admin sessions list --kind te") == ["team"]
+    assert typed("upgrade", "", **url) == ["ai.agents", "public.teams"]
+    assert typed("upgrade", "te", **url) == ["public.teams"]
+    assert typed("upgrade", "--schema", "ai", "", **url) == ["ai.agents"]
+    assert typed("check", "--db-url", postgres.url, "ai") == ["ai.agents"]
+    assert typed("history", "public", **url) == ["public.teams"]
+    assert typed("upgrade", "ai.new", "=", "ag") == ["agent"]  # as bash splits it
+    assert typed("upgrade", "ai.new", "=") == ["agent", "workflow", "team", "workflow_v2"]
+    assert typed("upgrade", "ai.new", "=", "team,wo") == ["team,workflow", "team,workflow_v2"]
+    assert typed("upgrade", "ai.new=te") == ["ai.new=team"]  # as others do not
+    assert typed("sessions", "list", "--kind", "te") == ["team"]
+    assert {"--lock-timeout", "--log-format"} <= set(typed("upgrade", "--lo"))
+    assert typed("sessions", "re") == ["rename", "restore"]
 
 
-def test_targets_are_offered_from_the_file_of_settings(sqlite: Database) -> None:
+def test_targets_are_offered_from_the_file_of_settings(typed: Callable[..., list[str]], sqlite: Database) -> None:
     sqlite.admin().upgrade(["agents=agent"])
     Path("storage-admin.toml").write_text(f"[targets.prod]\ndb-url = 'x'\n[targets.pre]\ndb-url = '{sqlite.url}'\n")
-    assert offered("storage-admin check --target pr") == ["prod", "pre"]
-    assert offered("storage-admin check --target pre ''") == ["agents"]
+    assert typed("check", "--target", "pr") == ["prod", "pre"]
+    assert typed("check", "--target", "pre", "") == ["agents"]
 
 
-def test_a_database_that_does_not_answer_is_not_waited_for_and_says_nothing(sqlite: Database) -> None:
-    assert offered("storage-admin upgrade ''", DATABASE_URL="nonsense") == []
-    assert offered("storage-admin upgrade ''", DATABASE_URL=f"{sqlite.url}.typo", STORAGE_ADMIN_VERBOSE="1") == []
+def test_a_database_that_does_not_answer_is_not_waited_for_and_says_nothing(
+    typed: Callable[..., list[str]], sqlite: Database
+) -> None:
+    assert typed("upgrade", "") == []
+    assert typed("upgrade", "", DATABASE_URL="nonsense") == []
+    assert typed("upgrade", "", DATABASE_URL=f"{sqlite.url}.typo", STORAGE_ADMIN_VERBOSE="1") == []
     Path("storage-admin.toml").write_text("db-url = [")
-    assert offered("storage-admin upgrade ''") == []
-    assert offered("storage-admin check --target ''") == []
+    assert typed("upgrade", "") == []
+    assert typed("check", "--target", "") == []
     Path("storage-admin.toml").unlink()
     with socket.socket() as silent:  # takes a connection, and never says a word
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         url = f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/d"
         started = time.monotonic()
-        found = offered("storage-admin upgrade ''", DATABASE_URL=url, STORAGE_ADMIN_COMPLETION_TIMEOUT="")
+        found = typed("upgrade", "", DATABASE_URL=url, STORAGE_ADMIN_COMPLETION_TIMEOUT="0.1")
         assert (found, time.monotonic() - started < CONNECTING) == ([], True)
 
 

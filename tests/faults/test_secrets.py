@@ -204,7 +204,7 @@ def test_no_password_in_what_is_written_or_offered(silent: Silent, guarded: Serv
         words = {"COMP_WORDS": "storage-admin\nupgrade\n", "COMP_CWORD": "2"}
         url = urls(guarded, "written")[name]
         ended = silent("upgrade", _STORAGE_ADMIN_COMPLETE="bash_complete", DATABASE_URL=url, **words)
-        assert ended.out + ended.err == "", name
+        assert (ended.out + ended.err).strip() == "", name
 
 
 # --- what a session holds ----------------------------------------------------------------------------------
