@@ -10,14 +10,16 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from agno.memory.agent import AgentMemory
 
 from storage_admin import SchemaOutdated, Status
+from storage_admin.errors import OldRunsNotRead
 from storage_admin.naming import TableRef
 from storage_admin.sessions import Sessions, conversation
-from tests.compat.agents import run
+from tests.compat.agents import make, run
 from tests.compat.continuity import OLD_RUNS, STATE, fill, old_run, one_more_run, opened_as, rows, storage_of
 from tests.compat.test_released_wheels import cannot_write, jobs
-from tests.compat.wheels import RELEASES, run_client
+from tests.compat.wheels import RELEASES, run_client, run_script
 from tests.conftest import Database
 from tests.shapes import Shape, evolved_shapes, released_shapes
 
@@ -70,6 +72,22 @@ def test_a_conversation_that_a_release_stored_goes_on_with_ours(
         old = 1 if job["kind"] == "workflow_v2" else OLD_RUNS  # the client stores one run there
         assert len(found.to_dict().get("runs") or found.memory["runs"]) == old + 1, job
         assert STATE.items() <= found.session_data["session_state"].items(), job
+
+
+def test_what_a_real_agent_of_1_1_10_said_goes_on_in_another_database(
+    sqlite: Database, postgres: Database, openai: str, tmp_path: Path
+) -> None:
+    line = [sqlite.dsn, "talks", "s1", openai, "hello there", "how are you?"]
+    run_script("agno==1.1.10", "talk.py", line, tmp_path)
+    Sessions(sqlite.url).copy(postgres.url)
+    memory = postgres.storage("talks", mode="agent").read("s1").memory
+    assert [run["message"]["content"] for run in memory["runs"]] == ["hello there", "how are you?"]
+    with pytest.raises(OldRunsNotRead):  # the memory of today reads none of it
+        run("agent", postgres.storage("talks", auto_upgrade_schema=True), openai, "s1", "hello")
+    agent = make("agent", postgres.storage("talks", auto_upgrade_schema=True), openai, "s1")
+    agent.memory = AgentMemory()
+    assert agent.run("what was my last message?").content == "Your last message was: how are you?"
+    assert len(postgres.storage("talks", mode="agent").read("s1").memory["runs"]) == 3
 
 
 @every_shape

@@ -49,6 +49,14 @@ def wheel(release: str) -> Path:
 
 def run_client(release: str, jobs: list[dict[str, Any]], home: Path) -> list[Any]:
     """Let the storage classes of a release do some jobs (see client.py); return one answer for each."""
+    answers: list[Any] = json.loads(
+        run_script(release, CLIENT.name, [], home, json.dumps(jobs)).rpartition("\n=== answers\n")[2]
+    )
+    return answers
+
+
+def run_script(release: str, script: str, arguments: list[str], home: Path, told: str = "") -> str:
+    """Run a script of this folder with a release on its path; return what it prints."""
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(wheel(release)),
@@ -56,12 +64,10 @@ def run_client(release: str, jobs: list[dict[str, Any]], home: Path) -> list[Any
         "AGNO_TELEMETRY": "false",
         "PYTHONWARNINGS": "ignore",
     }
-    done = subprocess.run(
-        [sys.executable, CLIENT], input=json.dumps(jobs), capture_output=True, text=True, env=environment, check=False
-    )
+    command = [sys.executable, str(CLIENT.with_name(script)), *arguments]
+    done = subprocess.run(command, input=told, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, f"{release}: {done.stderr[-3000:]}"
-    answers: list[Any] = json.loads(done.stdout.rpartition("\n=== answers\n")[2])
-    return answers
+    return done.stdout
 
 
 if __name__ == "__main__":
