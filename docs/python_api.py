@@ -32,6 +32,8 @@ What can be imported from the modules that are named here; all else may change w
 [a page of their own](errors.md). `py.typed` is there: a type checker sees all of it.
 """
 
+WIDTH = 80  # characters of a line of code on the page
+
 
 def python_api_page() -> list[str]:
     """Every public name: how it is called, what it does, what it raises."""
@@ -156,7 +158,7 @@ def _argument(argument: ast.arg, default: ast.expr | None) -> str:
 
 def _call(name: str, arguments: list[str]) -> str:
     short = f"{name}({', '.join(arguments)})"
-    return short if len(short) <= 80 else f"{name}(\n" + "".join(f"    {part},\n" for part in arguments) + ")"  # noqa: PLR2004
+    return short if len(short) <= WIDTH else f"{name}(\n" + "".join(f"    {part},\n" for part in arguments) + ")"
 
 
 def _code(text: str) -> list[str]:
