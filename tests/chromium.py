@@ -7,8 +7,9 @@ import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import pytest
 from playwright.sync_api import sync_playwright
+
+from tests.lacking import needed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,12 +20,7 @@ if TYPE_CHECKING:
 def required() -> str:
     """The path of the browser; where there is none, a test is skipped, but not in CI."""
     found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if found is None:
-        reason = "no Chromium: apt-get install chromium, or set CHROMIUM"
-        if os.environ.get("CI"):
-            raise RuntimeError(reason)
-        pytest.skip(reason)
-    return found
+    return needed(found, "no Chromium: apt-get install chromium, or set CHROMIUM")
 
 
 @contextmanager

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pymysql
-import pytest
 from pymysql.constants import CLIENT
 from typing_extensions import Self
 
+from tests.lacking import needed
 from tests.servers import STARTS, free_port, private_folder, unprivileged
 
 if TYPE_CHECKING:
@@ -31,13 +31,7 @@ def mariadbd() -> str | None:
 
 def required() -> str:
     """The path of the server program; where there is none, a test is skipped, but not in CI."""
-    found = mariadbd()
-    if found is None:
-        reason = "no MariaDB: apt-get install mariadb-server-core, or set MARIADBD"
-        if os.environ.get("CI"):
-            raise RuntimeError(reason)
-        pytest.skip(reason)
-    return found
+    return needed(mariadbd(), "no MariaDB: apt-get install mariadb-server-core, or set MARIADBD")
 
 
 class MariaServer:

@@ -41,7 +41,7 @@ def targets(ctx: click.Context, _param: click.Parameter, incomplete: str) -> lis
 
     try:
         file = settings_file(ctx)
-    except Exception:  # noqa: BLE001 - as in _look
+    except Exception:  # noqa: BLE001 - an error would be in the middle of what is being typed
         return []
     return [] if file is None else [name for name in file.settings.targets if name.startswith(incomplete)]
 
