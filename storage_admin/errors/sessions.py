@@ -47,10 +47,10 @@ class SessionOwnedByAnother(SessionError):
     """
 
 
-class OldRunsNotRead(SessionError):
-    """{table}, session {session_id!r}: it has {runs} runs in the form of before Agno 1.4, which the memory of this
-    agent or team did not read and would have replaced; nothing was written. Build it with memory=AgentMemory() of
-    agno.memory.agent, or memory=TeamMemory() of agno.memory.team, which read them: docs/continue-a-conversation.md
+class RunsNotRead(SessionError):
+    """{table}, session {session_id!r}: {runs} of its runs are in the form {form}, which the memory of this agent, team
+    or workflow did not read and would have replaced; nothing was written. Build it with memory={reader}(), which reads
+    them: docs/continue-a-conversation.md
     """
 
 

@@ -28,7 +28,7 @@ from storage_admin.naming import TableRef
 from storage_admin.schema import TableName
 from storage_admin.storage.encoding import Encoder, decode
 from storage_admin.storage.gate import Gate
-from storage_admin.storage.old_runs import OldRuns
+from storage_admin.storage.keeping import Keeper
 from storage_admin.storage.rows import Packed, as_text, unpacked
 from storage_admin.storage.sessions import DEFAULT_KIND, introduce, kind_of
 from storage_admin.storage.statements import Statements
@@ -103,7 +103,7 @@ class SqlStorage(AgnoStorage):
         self._chosen = self._catalog.known_kind(mode) if mode is not None else None
         self._held: str | None = None
         self._statements: dict[str, Statements] = {}
-        self._old_runs = OldRuns()
+        self._keeper = Keeper()
         self.db_engine, shared = self._connect(db_url, db_engine)
         self._schema = translated_schema(self.db_engine, schema)
         self._gate = self.gate(
@@ -157,7 +157,7 @@ class SqlStorage(AgnoStorage):
         if not rows:
             return None
         found = unpacked(rows[0], kind, statements, self._shown)
-        self._old_runs.note(found)
+        self._keeper.note(found)
         return found
 
     def get_all_session_ids(self, user_id: str | None = None, entity_id: str | None = None) -> list[str]:
@@ -188,15 +188,16 @@ class SqlStorage(AgnoStorage):
 
         Raises:
             SchemaOutdated, SessionOwnedByAnother, NotStorable, NotASession, QueryFailed, CannotConnect
-            OldRunsNotRead: it was read with runs of before Agno 1.4, and has lost them since.
+            RunsNotRead: it was read with runs that its memory has lost since: it cannot read their form.
         """
         kind = kind_of(session)
         if kind is None:
             raise NotASession(found=f"a {type(session).__name__}")
-        self._old_runs.refuse_to_lose(session, self._shown)
+        session = self._keeper.complete(session, self._shown)
         statements = self._for(kind)
         packed = Packed(session, kind, statements, self._encoder(), self._shown)
         row = self._written(kind, statements, packed, session)
+        self._keeper.note(session)
         if packed.replaced:
             places = "; ".join(f"{path}: {what}" for path, what in packed.replaced[:SHOWN])
             more = f"; and {len(packed.replaced) - SHOWN} more" if len(packed.replaced) > SHOWN else ""
@@ -214,7 +215,7 @@ class SqlStorage(AgnoStorage):
         if session_id is None:
             logger.warning("%s: delete_session() without a session_id deletes nothing", self._shown)
             return
-        self._old_runs.forget(session_id)
+        self._keeper.forget(session_id)
         try:
             self._retried(sending(self._for(self.mode).delete, self._asked(session_id=session_id)))
         except exc.DBAPIError as error:

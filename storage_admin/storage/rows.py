@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from storage_admin.errors import NotASession, NotStorable, SessionUnreadable
 from storage_admin.storage.encoding import Unencodable, decode
+from storage_admin.storage.old_runs import readable_by_both
 from storage_admin.storage.sessions import SESSION_ID, session_class, session_from, values_of
 from storage_admin.storage.statements import NOW
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 
 LAST_SECOND = 2**63
+MEMORY = "memory"  # the column, of all kinds but one
 
 
 class Packed:
@@ -59,6 +61,8 @@ def unpacked(row: Row[Any], kind: str, statements: Statements, table: str) -> An
     """
     values = decoded(row, statements, table)
     name = values[SESSION_ID]
+    if MEMORY in values:
+        values[MEMORY] = readable_by_both(values[MEMORY], name)
     try:
         return session_from(session_class(kind), kind, values)
     except (TypeError, ValueError, AttributeError, KeyError) as error:

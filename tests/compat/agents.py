@@ -45,9 +45,12 @@ def make(kind: str, storage: Any, base_url: str, session_id: str, user_id: str =
     return WorkflowV2(name="digest", workflow_id="w2", steps=[Step(name="say", agent=speaker(base_url))], **facts)
 
 
-def run(kind: str, storage: Any, base_url: str, session_id: str, message: str, user_id: str = "ada") -> str:
-    """One run in a session; what was answered."""
+def run(
+    kind: str, storage: Any, base_url: str, session_id: str, message: str, user_id: str = "ada", memory: Any = None
+) -> str:
+    """One run in a session, with the memory that is the default or another; what was answered."""
     talker = make(kind, storage, base_url, session_id, user_id)
+    talker.memory = memory
     if kind == "workflow":
         return str([response.content for response in talker.run(message=message)][-1])
     return str(talker.run(message).content)

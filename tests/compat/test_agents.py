@@ -16,7 +16,7 @@ from agno.team import Team
 from fastapi.testclient import TestClient
 
 from storage_admin import SchemaOutdated, SessionOwnedByAnother
-from storage_admin.errors import OldRunsNotRead
+from storage_admin.errors import RunsNotRead
 from tests.compat.agents import KINDS, make, model, run, speaker
 from tests.compat.continuity import fill, one_more_run, rows, storage_of
 from tests.conftest import Database
@@ -55,27 +55,38 @@ def test_an_agent_with_two_runs_on_a_table_of_agno_1_1_10_has_three_after_one_mo
 
 
 @pytest.mark.parametrize(("kind", "memory"), [("agent", AgentMemory), ("team", TeamMemory)])
-def test_runs_of_before_agno_1_4_go_on_with_the_memory_of_then_and_no_other_memory_replaces_them(
+def test_runs_of_before_agno_1_4_go_on_with_the_memory_of_then_and_with_that_of_today(
     database: Database, openai: str, kind: str, memory: Any
 ) -> None:
     def say(text: str, **facts: Any) -> str:
-        talker = make(kind, database.storage(auto_upgrade_schema=True), openai, "s1")
-        for name, value in facts.items():
-            setattr(talker, name, value)
-        return str(talker.run(text).content)
+        return run(kind, database.storage(auto_upgrade_schema=True), openai, "s1", text, **facts)
 
     say("hello there", memory=memory())
-    stored = database.storage(mode=kind).read("s1").memory
-    assert stored["runs"][0].keys() & {"message", "response"}
-    with pytest.raises(OldRunsNotRead, match="it has 1 runs in the form of before Agno 1.4"):
-        say("hello again")
-    assert database.storage(mode=kind).read("s1").memory == stored
-    assert say("what was my last message?", memory=memory()) == "Your last message was: hello there"
     storage = database.storage(mode=kind)
+    stored = storage.read("s1")
+    assert stored.memory["runs"][0].keys() & {"message", "response"}
+    assert storage.upsert(stored).memory == stored.memory == storage.read("s1").memory
+    assert say("what was my last message?", memory=memory()) == "Your last message was: hello there"
+    assert say("and what was my last message?") == "Your last message was: what was my last message?"
+    assert [run["session_id"] for run in storage.read("s1").memory["runs"]] == ["s1"] * 3
+    with pytest.raises(RunsNotRead, match=r"3 of its runs are in the form of Agno 1.4 and later.*memory=Memory\(\)"):
+        say("hello again", memory=memory())
+    assert len(storage.read("s1").memory["runs"]) == 3
     emptied = storage.read("s1")
     emptied.memory = None  # on purpose
     assert storage.upsert(emptied).memory is None
     assert storage.read("s1").memory is None
+
+
+def test_what_no_memory_of_today_can_read_it_does_not_replace(database: Database, openai: str) -> None:
+    make("agent", (storage := database.storage(auto_upgrade_schema=True)), openai, "s1").run("hello there")
+    stored = storage.read("s1")
+    broken = {"message": {"role": "user", "content": "hi"}, "response": {"run_id": "r1", "messages": [{"content": 1}]}}
+    stored.memory = {"create_user_memories": False, "runs": [broken]}
+    database.storage(mode="agent").upsert(stored)
+    with pytest.raises(RunsNotRead, match=r"1 of its runs are in the form of before Agno 1.4.*memory=AgentMemory\(\)"):
+        run("agent", database.storage(), openai, "s1", "hello again")
+    assert database.storage(mode="agent").read("s1").memory["runs"] == [broken]
 
 
 @old_backends

@@ -5,18 +5,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from agno.memory.agent import AgentMemory
+from agno.memory.workflow import WorkflowMemory
 
 from storage_admin import SchemaOutdated, Status
-from storage_admin.errors import OldRunsNotRead
 from storage_admin.naming import TableRef
 from storage_admin.sessions import Sessions, conversation
-from tests.compat.agents import make, run
+from storage_admin.storage.keeping import BEFORE
+from tests.compat.agents import run
 from tests.compat.continuity import OLD_RUNS, STATE, fill, old_run, one_more_run, opened_as, rows, storage_of
 from tests.compat.test_released_wheels import cannot_write, jobs
 from tests.compat.wheels import RELEASES, run_client, run_script
@@ -74,20 +76,59 @@ def test_a_conversation_that_a_release_stored_goes_on_with_ours(
         assert STATE.items() <= found.session_data["session_state"].items(), job
 
 
-def test_what_a_real_agent_of_1_1_10_said_goes_on_in_another_database(
-    sqlite: Database, postgres: Database, openai: str, tmp_path: Path
+# Of each form that runs had before Agno 1.4.
+TALKS = [
+    ("phidata==2.5.0", "agent"),
+    ("phidata==2.7.10", "agent"),
+    ("phidata==2.7.10", "workflow"),
+    ("agno==1.0.0", "agent"),
+    ("agno==1.1.10", "agent"),
+    ("agno==1.1.10", "workflow"),
+    ("agno==1.2.0", "team"),
+]
+
+
+@pytest.mark.parametrize(("release", "kind"), TALKS)
+def test_what_something_real_of_before_agno_1_4_said_goes_on_in_another_database(
+    release: str, kind: str, sqlite: Database, postgres: Database, openai: str, tmp_path: Path
 ) -> None:
-    line = [sqlite.dsn, "talks", "s1", openai, "hello there", "how are you?"]
-    run_script("agno==1.1.10", "talk.py", line, tmp_path)
+    said = ["hello there", "ask moon how it is"][: 1 if kind == "team" else 2]  # a second run of a team fails in 1.2
+    run_script(release, "talk.py", [kind, sqlite.dsn, "talks", "s1", openai, *said], tmp_path)
     Sessions(sqlite.url).copy(postgres.url)
-    memory = postgres.storage("talks", mode="agent").read("s1").memory
-    assert [run["message"]["content"] for run in memory["runs"]] == ["hello there", "how are you?"]
-    with pytest.raises(OldRunsNotRead):  # the memory of today reads none of it
-        run("agent", postgres.storage("talks", auto_upgrade_schema=True), openai, "s1", "hello")
-    agent = make("agent", postgres.storage("talks", auto_upgrade_schema=True), openai, "s1")
-    agent.memory = AgentMemory()
-    assert agent.run("what was my last message?").content == "Your last message was: how are you?"
-    assert len(postgres.storage("talks", mode="agent").read("s1").memory["runs"]) == 3
+    before = postgres.storage("talks", mode=kind).read("s1").memory
+    answer = run(kind, postgres.storage("talks", auto_upgrade_schema=True), openai, "s1", "what was my last message?")
+    if kind != "workflow":  # whose own agent has no storage
+        assert answer == f"Your last message was: {said[-1]}"
+    run(kind, postgres.storage("talks"), openai, "s1", "one more")
+    after = postgres.storage("talks", mode=kind).read("s1").memory
+    assert len(after["runs"]) == len(said) + 2
+    lost = set(texts(before)) - set(texts(after))
+    assert lost <= {"RunResponse", "developer"}  # the type of an event, and what OpenAI calls the system
+    [session] = Sessions(postgres.url).show("s1", ["ai.talks"])
+    assert len({message.run for message in conversation(session)}) == len(said) + 2
+
+
+@pytest.mark.parametrize(("kind", "memory"), [("agent", AgentMemory), ("workflow", WorkflowMemory)])
+def test_what_something_real_of_1_1_10_said_goes_on_with_the_memory_of_then(
+    kind: str, memory: Any, sqlite: Database, openai: str, tmp_path: Path
+) -> None:
+    run_script("agno==1.1.10", "talk.py", [kind, sqlite.dsn, "talks", "s1", openai, "hello there"], tmp_path)
+    storage = sqlite.storage("talks", mode=kind, auto_upgrade_schema=True)
+    before = storage.read("s1").memory
+    run(kind, storage, openai, "s1", "hello again", memory=memory())
+    after = storage.read("s1").memory
+    assert len(after["runs"]) == 2
+    then, now = ([found["runs"][0]["response"][name] for name in ("run_id", "content")] for found in (before, after))
+    assert then == now
+    assert BEFORE not in after
+
+
+def texts(value: Any) -> Iterator[str]:
+    """All texts in some JSON."""
+    if isinstance(value, str):
+        yield value
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from texts(part)
 
 
 @every_shape

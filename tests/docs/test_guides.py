@@ -37,10 +37,12 @@ def old_session(database: Database, table: str, session: str, question: str, use
 
 def test_continue_a_conversation(postgres: Database, openai: str, tmp_path: Path) -> None:
     postgres.admin().upgrade(["recipe_sessions=agent"], to=7)
-    old_session(postgres, "recipe_sessions", "of-2024", "How long do lentils cook?", user="eve")
-    model = {"OPENAI_BASE_URL": openai, "OPENAI_API_KEY": "none"}
-    new, old = run(DOCS / "continue-a-conversation.md", tmp_path, model, {AGNO_URL: with_driver(postgres)})
+    page, model = DOCS / "continue-a-conversation.md", {"OPENAI_BASE_URL": openai, "OPENAI_API_KEY": "none"}
+    [new] = run(page, tmp_path, model, {AGNO_URL: with_driver(postgres)})
     assert "This is your first message" in new
+    postgres.run("DELETE FROM ai.recipe_sessions")
+    old_session(postgres, "recipe_sessions", "of-2024", "How long do lentils cook?")
+    [old] = run(page, tmp_path, model, {AGNO_URL: with_driver(postgres)})
     assert "Your last message was: How long do lentils cook?" in old
 
 
