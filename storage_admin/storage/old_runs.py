@@ -9,6 +9,7 @@ A storage cannot see which of the two will read, so it gives runs that either ca
 from __future__ import annotations
 
 import json
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_OID, uuid5
 
@@ -60,6 +61,15 @@ def is_old(run: object) -> bool:
     return isinstance(run, dict) and not dict.__contains__(run, "session_id") and not MARKS.isdisjoint(run.keys())
 
 
+def _has_its_types(run: dict[str, Any]) -> bool:
+    """Whether it can be made one of today. What else there is no memory ever wrote, and none reads it."""
+    response = dict.get(run, "response")
+    inner = response if isinstance(response, dict) else {}
+    lists = [dict.get(run, name) for name in ("messages", "member_runs", "member_responses")]
+    lists += [inner.get(name) for name in ("messages", "member_responses")]
+    return isinstance(response, (dict, NoneType)) and all(isinstance(found, (list, NoneType)) for found in lists)
+
+
 def readable_by_both(memory: Any, session_id: str | None) -> Any:
     """The memory of a session, whose runs of then the memories of then and of today can read; itself without such."""
     if not isinstance(memory, dict):
@@ -68,7 +78,7 @@ def readable_by_both(memory: Any, session_id: str | None) -> Any:
     runs = memory.get(key)
     if not isinstance(runs, list) or not any(map(is_old, runs)):
         return memory
-    found = [_readable(run, session_id) if is_old(run) else run for run in runs]
+    found = [_readable(run, session_id) if is_old(run) and _has_its_types(run) else run for run in runs]
     return {RUNS if name == key else name: found if name == key else value for name, value in memory.items()}
 
 
@@ -91,7 +101,11 @@ def as_of_today(run: dict[str, Any], session_id: str | None) -> dict[str, Any]:
 def id_of_then(run: dict[str, Any]) -> str:
     """The id of a run of then; one that is always the same, where it has none."""
     found = _response(run).get("run_id")
-    return str(found or uuid5(NAMESPACE_OID, json.dumps(run, sort_keys=True, default=str)))
+    return (
+        found
+        if found and isinstance(found, str)
+        else str(uuid5(NAMESPACE_OID, json.dumps(run, sort_keys=True, default=str)))
+    )
 
 
 def what_only_then_had(memory: dict[str, Any]) -> dict[str, Any]:
@@ -99,11 +113,12 @@ def what_only_then_had(memory: dict[str, Any]) -> dict[str, Any]:
 
     Settings are none of that. ``runs`` has, by the id of a run, what is said of it elsewhere than in its response.
     """
-    runs = [run for run in memory[RUNS] if is_old(run)]
+    runs = [run for run in memory[RUNS] if is_old(run) and _has_its_types(run)]
     today = [as_of_today(run, None) for run in runs]
     heard = {_said(message) for run in today for message in run["messages"]}
     rest = {name: value for name, value in memory.items() if name != RUNS and value and isinstance(value, (dict, list))}
-    rest["messages"] = [message for message in rest.get("messages", ()) if _said(message) not in heard]
+    if isinstance(messages := rest.get("messages"), list):
+        rest["messages"] = [message for message in messages if _said(message) not in heard]
     beside = {new["run_id"]: _beside(run, new) for run, new in zip(runs, today, strict=True)}
     rest[RUNS] = {name: found for name, found in beside.items() if found}
     return {name: value for name, value in rest.items() if value}
@@ -130,7 +145,7 @@ def _beside(run: dict[str, Any], today: dict[str, Any]) -> dict[str, Any]:
     rest = {name: run[name] for name in run if name not in {"message", "messages", "response"} and run[name]}
     heard = {_said(message) for message in today["messages"]}
     rest["messages"] = [message for message in dict.get(run, "messages") or () if _said(message) not in heard]
-    answered = {response.get("run_id") for response in today.get("member_responses", ()) if isinstance(response, dict)}
+    answered = [response.get("run_id") for response in today.get("member_responses", ()) if isinstance(response, dict)]
     for name in ("member_runs", "member_responses"):  # as TeamRun called them, and as it stored them
         rest[name] = [found for found in rest.get(name, ()) if _response(found).get("run_id", _NONE) not in answered]
     return {name: value for name, value in rest.items() if value}

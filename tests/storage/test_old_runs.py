@@ -11,8 +11,11 @@ from agno.memory.agent import AgentRun
 from agno.run.response import RunResponse
 from hypothesis import given, strategies as st
 
-from storage_admin.storage.old_runs import as_of_today, is_old, readable_by_both, what_only_then_had
+from storage_admin.storage.keeping import Keeper
+from storage_admin.storage.old_runs import OldRun, as_of_today, is_old, readable_by_both, what_only_then_had
+from storage_admin.storage.sessions import AgentSession
 
+NAMES = ("runs", "chats", "message", "messages", "response", "run_id", "role", "content", "member_responses", "input")
 words = st.text(max_size=3)
 messages = st.fixed_dictionaries(
     {"role": st.sampled_from(["user", "assistant", "developer", "tool"]), "content": words}
@@ -66,6 +69,24 @@ def test_a_run_of_then_is_read_by_the_classes_of_then_and_of_today(memory: dict[
         read = RunResponse.from_dict(run)
         assert (read.run_id, read.content, read.session_id) == (expected["run_id"], expected["content"], "s1")
         assert [message.content for message in read.messages or ()] == [m["content"] for m in expected["messages"]]
+
+
+scalars = st.none() | st.booleans() | st.integers() | words
+anything = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=3)
+)
+
+
+@given(st.dictionaries(st.sampled_from(NAMES), anything, max_size=4))
+def test_what_no_memory_ever_wrote_is_given_as_it_is_and_not_lost_in_silence(memory: dict[str, Any]) -> None:
+    before = json.dumps(memory)
+    session = AgentSession("s1", memory=readable_by_both(memory, "s1"))
+    keeper = Keeper()
+    keeper.note(session)
+    assert json.dumps(session.memory).replace('"chats"', '"runs"') == before.replace('"chats"', '"runs"')
+    for run in (session.memory or {}).get("runs") or ():
+        if isinstance(run, OldRun):
+            assert run["messages"] is not None
 
 
 def test_a_run_without_an_id_has_the_same_one_each_time() -> None:
