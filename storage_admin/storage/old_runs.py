@@ -111,7 +111,7 @@ def id_of_then(run: dict[str, Any]) -> str:
 def what_only_then_had(memory: dict[str, Any]) -> dict[str, Any]:
     """What a memory of then says that its runs, in the form of today, do not: a summary, memories of the user, ...
 
-    Settings are none of that. ``runs`` has, by the id of a run, what is said of it elsewhere than in its response.
+    Settings are none of that. ``runs`` has what is said of a run elsewhere than in its response, with its ``run_id``.
     """
     runs = [run for run in memory[RUNS] if is_old(run) and _has_its_types(run)]
     today = [as_of_today(run, None) for run in runs]
@@ -119,8 +119,8 @@ def what_only_then_had(memory: dict[str, Any]) -> dict[str, Any]:
     rest = {name: value for name, value in memory.items() if name != RUNS and value and isinstance(value, (dict, list))}
     if isinstance(messages := rest.get("messages"), list):
         rest["messages"] = [message for message in messages if _said(message) not in heard]
-    beside = {new["run_id"]: _beside(run, new) for run, new in zip(runs, today, strict=True)}
-    rest[RUNS] = {name: found for name, found in beside.items() if found}
+    beside = [(new["run_id"], _beside(run, new)) for run, new in zip(runs, today, strict=True)]
+    rest[RUNS] = [{"run_id": name} | found for name, found in beside if found]
     return {name: value for name, value in rest.items() if value}
 
 
