@@ -59,8 +59,8 @@ class NotReleasedYet(UsageError):
 
 
 class NoPlaceForTables(UsageError):
-    """Tables cannot be made on {on!r}: {problem}. Say on="sqlite", on="memory", on="postgresql" or the URL of a
-    database; without it storage_admin_url of the pytest settings counts, or else a SQLite file.
+    """Tables cannot be made on {on!r}: {problem}. Say on="sqlite", which is the default, on="memory",
+    on="postgresql", on="configured" or the URL of a database: docs/testing.md
     """
 
 

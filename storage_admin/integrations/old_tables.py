@@ -90,13 +90,13 @@ class OldTables:
         table: str | None = None,
         schema: str | None = None,
         sessions: int = 0,
-        on: str | None = None,
+        on: str = "sqlite",
     ) -> OldTable:
         """A table as a release made it: "1.1.10" or "agno 1.1.10", "phidata 2.5.21", or version 4 of the catalogue.
 
         ``kind`` is one or several (a storage may change its mode); ``table`` is KIND_sessions and ``schema`` is ai,
         if not given. ``sessions`` is how many sample sessions it has. ``on`` says where: "sqlite" (one file a test),
-        "memory", "postgresql" (the fixture of pytest-postgresql), or a URL.
+        "memory", "postgresql" (the fixture of pytest-postgresql), "configured" (storage_admin_url), or a URL.
 
         Raises:
             UnknownRelease, NotReleasedYet, UnknownKind, UnknownVersion, KindNotInVersion, NoPlaceForTables
@@ -120,11 +120,10 @@ class OldTables:
                 connection.execute(sa.insert(target).values(row))
         return OldTable(engine, name, kinds, version)
 
-    def _stays(self, on: str | None) -> bool:
-        return on not in ("sqlite", "memory", "postgresql") and (on or self._url) is not None
+    def _stays(self, on: str) -> bool:
+        return on not in ("sqlite", "memory", "postgresql")
 
-    def _engine(self, on: str | None) -> sa.Engine:
-        place = on or self._url or "sqlite"
+    def _engine(self, place: str) -> sa.Engine:
         if place not in self._engines:
             if place == "memory":
                 options = {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
@@ -139,6 +138,10 @@ class OldTables:
         if place == "postgresql":
             found = self._server()
             return parse_url(found) if isinstance(found, str) else found
+        if place == "configured":
+            if self._url is None:
+                raise NoPlaceForTables(on=place, problem="there is no storage_admin_url in the settings of pytest")
+            return parse_url(self._url)
         if "://" not in place:
             raise NoPlaceForTables(on=place, problem="that is no URL")
         return parse_url(place)

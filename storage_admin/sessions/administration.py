@@ -59,7 +59,7 @@ class Sessions:
         limit: int = 50,
         after: str | None = None,
     ) -> Page:
-        """One page of sessions, the newest first; ``after`` is the ``next`` of the page before.
+        """One page of sessions, the last used first; ``after`` is the ``next`` of the page before.
 
         Without ``sort`` it is by the last activity, or by id where that would mean to read a large table.
 

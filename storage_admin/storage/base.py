@@ -161,19 +161,19 @@ class SqlStorage(AgnoStorage):
         return found
 
     def get_all_session_ids(self, user_id: str | None = None, entity_id: str | None = None) -> list[str]:
-        """The ids of all sessions, of one user, of one agent, team or workflow: the newest first. Raises as `read`."""
+        """The ids of all sessions, of one user, of one agent, team or workflow, the last created first. As `read`."""
         kind = self._kind()
         statement = self._for(kind).ids(user=user_id is not None, entity=entity_id is not None)
         return [row[0] for row in self._run(kind, statement, self._asked(user_id=user_id, entity_id=entity_id))]
 
     def get_all_sessions(self, user_id: str | None = None, entity_id: str | None = None) -> list[Any]:
-        """All sessions, of one user, of one agent, team or workflow: the newest first. Raises as `read`."""
+        """All sessions, of one user, of one agent, team or workflow: the last created first. Raises as `read`."""
         return self.get_recent_sessions(user_id, entity_id, None)
 
     def get_recent_sessions(
         self, user_id: str | None = None, entity_id: str | None = None, limit: int | None = 2
     ) -> list[Any]:
-        """The newest sessions, at most ``limit`` (None: all), the newest first. Raises as `read`."""
+        """The sessions created last, at most ``limit`` (None: all), the last one first. Raises as `read`."""
         kind = self._kind()
         statements = self._for(kind)
         statement = statements.sessions(user=user_id is not None, entity=entity_id is not None, limit=limit is not None)

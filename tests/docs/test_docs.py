@@ -77,7 +77,7 @@ def test_commands_in_examples_exist_with_these_options(page: Path) -> None:
             if isinstance(command, click.Group):
                 command, *arguments = command.commands[arguments[0]], *arguments[1:]
             known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
-            used = {word.partition("=")[0] for word in arguments if word.startswith("-")}
+            used = {word.partition("=")[0] for word in arguments if word.startswith("-") and word != "-"}
             assert used <= known, line
 
 

@@ -59,7 +59,7 @@ def test_backup_and_restore(postgres: Database, tmp_path: Path) -> None:
     postgres.admin().upgrade(["agents=agent"])
     old_session(postgres, "agents", "trip", "Where shall I go in May?")
     run(DOCS / "backup-and-restore.md", tmp_path, {"STORAGE_ADMIN_DB_URL": postgres.url})
-    assert (tmp_path / "backup.jsonl.zst").exists()
+    assert (tmp_path / "backup.jsonl.gz").exists()
     with sqlite3.connect(tmp_path / "copies.db") as copies:
         assert copies.execute("SELECT session_id FROM copies").fetchall() == [("trip",)]
     copies.close()

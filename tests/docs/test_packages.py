@@ -90,7 +90,7 @@ def test_the_tutorial_works_from_start_to_end(packages: tuple[Path, Path], pytes
     source, _ = packages
     written = "python3 -m venv .venv && . .venv/bin/activate\npip install '..[agno]' openai"
     # An environment takes half a minute to make; the one of the tests has the same in it.
-    read = written.replace("python3", sys.executable) if pytestconfig.getoption("--full") else "true"
+    read = written.replace("python3", sys.executable) if pytestconfig.getoption("--full") else "deactivate() { :; }"
     printed = run(source / "docs" / "quickstart.md", source, instead={"40124": str(free_port()), written: read})
     assert any("Your last message was: My name is Ada" in text for text in printed)
     assert not (source / "tutorial").exists()

@@ -75,7 +75,7 @@ def test_an_old_table_in_a_configured_database_is_removed_at_the_end_and_nothing
     pytester: pytest.Pytester, database: Database
 ) -> None:
     before = definition(database)
-    pytester.makepyfile(USE.format(more=""))
+    pytester.makepyfile(USE.format(more=", on='configured'"))
     pytester.makeini(f"[pytest]\nstorage_admin_url = {database.url}\n")
     run(pytester, "-W", "error").assert_outcomes(passed=2)
     assert definition(database) == before
@@ -86,7 +86,7 @@ def test_an_old_table_in_a_configured_database_is_removed_at_the_end_and_nothing
 def test_on_mariadb_a_table_and_its_copies_come_and_go(mariadb: Database, tmp_path: Path) -> None:
     databases = mariadb.run("SELECT schema_name FROM information_schema.schemata")
     with OldTables(lambda: tmp_path, lambda: "", mariadb.url) as tables:
-        table = tables("1.8.4", kind=["agent", "team"], sessions=2)
+        table = tables("1.8.4", kind=["agent", "team"], sessions=2, on="configured")
         mariadb.run("ALTER TABLE ai.agent_sessions DROP COLUMN team_id")
         for check in (twins.upgrade_is_idempotent, twins.fresh_equals_upgraded):
             check(mariadb.url, "ai.agent_sessions=agent,team")
@@ -99,7 +99,7 @@ def test_on_mariadb_a_table_and_its_copies_come_and_go(mariadb: Database, tmp_pa
 def test_a_table_and_a_log_that_are_there_are_left_as_they_are(pytester: pytest.Pytester, postgres: Database) -> None:
     postgres.admin().upgrade(["ai.agent_sessions=agent"])
     before = postgres.run("SELECT * FROM ai.storage_admin_revisions"), definition(postgres)
-    pytester.makepyfile(USE.format(more=""))
+    pytester.makepyfile(USE.format(more=", on='configured'"))
     result = run(pytester, "--storage-admin-url", postgres.url)
     result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines(["*There is a table ai.agent_sessions in * already, and it is not replaced*"])
@@ -122,20 +122,21 @@ def test_what_cannot_be_made_is_said_with_a_suggestion(pytester: pytest.Pytester
         import pytest
 
         @pytest.mark.parametrize("release, kind, on", [
-            ("2.5.21", "agent", None), ("1.1.10", "teem", None), ("1.1.10", "team", None),
-            ("1.1.10", "agent", "oracle"), ("1.1.10", "agent", "postgresql"),
+            ("2.5.21", "agent", "sqlite"), ("1.1.10", "teem", "sqlite"), ("1.1.10", "team", "memory"),
+            ("1.1.10", "agent", "oracle"), ("1.1.10", "agent", "postgresql"), ("1.1.10", "agent", "configured"),
         ])
         def test_nothing(agno_tables, release, kind, on):
             agno_tables(release, kind=kind, on=on)
         """
     )
     result = run(pytester)
-    result.assert_outcomes(failed=5)
+    result.assert_outcomes(failed=6)
     for line in (
         "*Did you mean 'phidata 2.5.21'?",
         "*Did you mean team?",
         "*1.1.10 made no tables for team; the first release that did is agno 1.1.14.",
         "*that is no URL*",
+        "*there is no storage_admin_url in the settings of pytest*",
         "*there is no fixture postgresql; it comes with pytest-postgresql*",
     ):
         result.stdout.fnmatch_lines([line])

@@ -37,7 +37,7 @@ def command(
     output: str,
     **options: str | None,
 ) -> None:
-    """List sessions: the newest first, a page at a time, as fast on the last page as on the first."""
+    """List sessions: the last used first, a page at a time, as fast on the last page as on the first."""
     from storage_admin.cli import output as out
     from storage_admin.cli.sessions.documents import page_document
 
