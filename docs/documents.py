@@ -18,18 +18,20 @@ if TYPE_CHECKING:
 
 # The documents that several commands print.
 PRINTED_BY = {
-    "survey": ("inspect", "plan", "check", "wait"),
-    "survey-targets": tuple(f"{name} --all-targets" for name in ("inspect", "plan", "check")),
+    "survey": ("inspect", "plan", "check", "wait", "upgrade --dry-run", "repair --dry-run"),
+    "survey-targets": tuple(f"{name} --all-targets" for name in ("inspect", "plan", "check", "upgrade --dry-run")),
     "upgrade": ("upgrade", "repair"),
     "upgrade-targets": ("upgrade --all-targets",),
     "sessions-prune-dry-run": ("sessions prune --dry-run",),
+    "sessions-delete": ("sessions delete", "sessions rename"),
     "sessions-import": ("sessions import", "sessions restore"),
 }
 OTHERS = (("the file of settings", settings), ("sessions", sessions), ("the tools beside it", ecosystem))
 ERRORS = """\
 Everything that is raised is a `StorageAdminError`, and `storage_admin.errors` has them all. The words in braces are
 facts of the error, which are also its attributes: `error.table`, `error.problem`, `error.facts`. The command line
-prints the message and ends with the code.
+prints the message and ends with the code; with that of the tables where all of them failed in the same way, see
+`UpgradeFailed`.
 """
 JSON = """\
 With `-o json` a command prints one of these documents, with `-o yaml` the same as YAML. `format` stays 1 as long as a

@@ -33,6 +33,7 @@ What can be imported from the modules that are named here; all else may change w
 """
 
 WIDTH = 80  # characters of a line of code on the page
+PROPERTIES = {"property", "cached_property"}
 
 
 def python_api_page() -> list[str]:
@@ -103,7 +104,7 @@ def _made(name: str, value: type) -> str:
 
 
 def _method(name: str, node: ast.FunctionDef) -> list[str]:
-    if any(ast.unparse(decorator) == "property" for decorator in node.decorator_list):
+    if any(ast.unparse(decorator) in PROPERTIES for decorator in node.decorator_list):
         call = f"{node.name}: {ast.unparse(node.returns) if node.returns else 'Any'}"
     else:
         call = f"{node.name}{_signature(node)}"
