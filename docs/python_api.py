@@ -19,6 +19,7 @@ SECTIONS = {
         PACKAGE,
         ("Survey", "Plan", "Status", "UpgradeReport", "Outcome", "Revision", "Diagnosis", "Finding", "DatabaseInfo"),
     ),
+    "What these are made of": (f"{PACKAGE}.schema", ("TableName",)),
     "The storage classes": (PACKAGE, ("PostgresStorage", "SqliteStorage", "MySQLStorage", "SingleStoreStorage")),
     "The catalogue": (PACKAGE, ("Catalog", "load_catalog", "TableRef")),
     "The sessions": (f"{PACKAGE}.sessions", ("Sessions", "Filter", "Old", "OnConflict", "Sort")),

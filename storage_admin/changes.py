@@ -174,6 +174,7 @@ class Plan(msgspec.Struct, frozen=True):
     newest revision names, None where there is none. ``alternatives`` are kinds that the same shape could hold.
     ``live`` is None for a missing table. ``deferred`` are index builds that were asked to be left for later, on a table
     that is large. ``beyond_repair`` are changes that are not made where only indexes are: `repair` leaves them.
+    A change or a drift as a text (``str``) is in words.
     """
 
     table: TableName
