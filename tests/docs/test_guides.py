@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import subprocess
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from storage_admin import StorageAdmin
 from storage_admin.demo import build
 from tests.conftest import Database
 from tests.docs.blocks import blocks, run
+from tests.integration.alembic_projects import Project
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -99,6 +101,35 @@ def test_personal_data(postgres: Database, tmp_path: Path) -> None:
 def test_deployment(postgres: Database, tmp_path: Path) -> None:
     postgres.admin().upgrade(["agent_sessions=agent"])
     run(DOCS / "deployment.md", tmp_path, {"STORAGE_ADMIN_DB_URL": postgres.url})
+
+
+def test_ci(postgres: Database, tmp_path: Path) -> None:
+    postgres.admin().upgrade(["agent_sessions=agent"])
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    [checked] = run(DOCS / "ci.md", tmp_path, {"STORAGE_ADMIN_DB_URL": postgres.url})
+    assert "1 table: 1 current" in checked
+
+
+def test_alembic(postgres: Database, tmp_path: Path) -> None:
+    postgres.admin().upgrade(["agent_sessions=agent"], to=4)
+    name = postgres.url.rpartition("/")[2]
+    shop = postgres.url.removesuffix(name) + f"shop_{name}"
+    postgres.run(f"CREATE DATABASE shop_{name} TEMPLATE {name}")  # as it is before the migration
+    project = Project(tmp_path, postgres)
+    instead = {"postgresql://ai:secret@host/ai": postgres.url, "postgresql://ai:secret@host/shop": shop}
+    for folder in ("db/migration", "changelog"):
+        (tmp_path / folder).mkdir(parents=True)
+    run(DOCS / "alembic.md", tmp_path, instead=instead)
+    postgres.run(f"DROP DATABASE shop_{name}")
+    assert len(project.heads()) == 1
+    assert postgres.admin().check().status.value == "current"
+    assert [path.suffix for path in (tmp_path / "changelog").iterdir()] == [".sql"]
+
+
+def test_testing(postgres: Database, tmp_path: Path) -> None:
+    postgres.admin().upgrade(["agent_sessions=agent", "support_team=team"])
+    [printed] = run(DOCS / "testing.md", tmp_path, instead={"postgresql://ai@localhost/test": postgres.url})[-1:]
+    assert "7 passed" in printed
 
 
 def test_troubleshooting(tmp_path: Path) -> None:
