@@ -23,7 +23,7 @@ FENCE = re.compile(
     flags=re.MULTILINE | re.DOTALL,
 )
 SHELLS = ("sh", "bash", "console")
-MADE_UP = re.compile(r"\b[0-9a-f]{12}(?=_)|\bV\d{14}(?=__)|\b\d{14}(?=_)")  # in the names of migrations
+MADE_UP = re.compile(r"\b[0-9a-f]{12}(?=_)|\bV\d{14}(?=__)|\b\d{14}(?=_)|\b[\w+]+://\S+")  # of migrations, and URLs
 MARK = "@@ the end of block "
 
 
@@ -110,7 +110,7 @@ def expected(found: list[Block]) -> Iterator[tuple[str, int]]:
 
 
 def like(wanted: str, printed: str) -> bool:
-    """Whether the lines were printed, one after the other; `...` stands for anything, an id or a time for others."""
+    """Whether the lines were printed, one after the other; `...` stands for anything, an id or a URL for another."""
     wanted, printed = (MADE_UP.sub("...", text) for text in (wanted, printed))
     pattern = r"\s*\n".join(".*".join(map(re.escape, line.split("..."))) for line in wanted.splitlines())
     return re.search(pattern, printed, flags=re.DOTALL) is not None

@@ -132,6 +132,27 @@ def test_testing(postgres: Database, tmp_path: Path) -> None:
     assert "7 passed" in printed
 
 
+def test_configuration(postgres: Database, tmp_path: Path) -> None:
+    postgres.admin().upgrade(["agent_sessions=agent", "support_team=team"])
+    (tmp_path / ".git").mkdir()
+    instead = {
+        "postgresql://ai:secret@localhost:5432/ai": postgres.url.replace("@", ":secret@"),
+        "postgresql://ai:${STAGING_PASSWORD}@staging.example.com/ai": postgres.url,
+        "ai:${PROD_PASSWORD}@${PROD_HOST:-db.example.com}/ai": postgres.url.partition("://")[2],
+        'role = "owner"': 'role = "postgres"',
+    }
+    _, _, upgraded, *_ = run(DOCS / "configuration.md", tmp_path, instead=instead)
+    assert "prod: 2 tables: 2 unchanged" in upgraded
+
+
+def test_report(postgres: Database, tmp_path: Path) -> None:
+    postgres.admin().upgrade([f"a_{number}=agent" for number in range(7)], to=4)
+    postgres.admin().upgrade([f"b_{number}=agent" for number in range(5)])
+    instead = {"postgresql://ai:secret@localhost:5432/ai": postgres.url}
+    run(DOCS / "report.md", tmp_path, {"STORAGE_ADMIN_DB_URL": postgres.url}, instead)
+    assert len(json.loads((tmp_path / "all.json").read_text())["tables"]) == 12
+
+
 def test_troubleshooting(tmp_path: Path) -> None:
     url = build(tmp_path / "agents.db")
     StorageAdmin(url).upgrade()
