@@ -146,10 +146,10 @@ def _in_a_table(path: Path, content: dict[str, Any]) -> bool:
     return path.name == SHARED or TABLE[0] in content
 
 
-def _section(path: Path, text: str) -> dict[str, Any]:
-    content = loaded(path, text)
+def _section(path: Path, text: str) -> Any:
+    content: Any = loaded(path, text)
     for key in TABLE if _in_a_table(path, content) else ():
-        content = content.get(key, {})
+        content = content.get(key, {}) if isinstance(content, dict) else content
     return content
 
 

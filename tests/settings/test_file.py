@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,26 @@ def test_a_pyproject_is_ours_however_it_is_spelled(here: Path, text: str) -> Non
     assert find(here) is None
 
 
+CLOSED = """
+import os
+from pathlib import Path
+from storage_admin.settings.finding import find
+os.chmod("..", 0)
+if os.getuid() == 0:
+    os.setuid(65534)
+print(find(Path.cwd()))
+"""
+
+
+def test_a_folder_that_may_not_be_entered_has_no_settings(here: Path) -> None:
+    inner = here / "closed" / "in"
+    inner.mkdir(parents=True)
+    (inner / OWN).write_text("")
+    done = subprocess.run([sys.executable, "-c", CLOSED], cwd=inner, capture_output=True, text=True, check=False)
+    (here / "closed").chmod(0o700)
+    assert (done.stdout, done.stderr) == ("None\n", "")
+
+
 def test_two_files_of_one_folder_are_refused(here: Path) -> None:
     (here / OWN).write_text("")
     (here / "pyproject.toml").write_text("[tool.storage-admin]\ndb-url = 'x'\n")
@@ -91,6 +113,7 @@ MISTAKES = {
     "targets = 1": r"targets must be tables \(line 1\)",
     "targets = {prod = 1}": r"targets.prod must be a table \(line 1\)",
     "[tool]\nstorage-admin = 1": r"must be a table",
+    "tool = 1": r"tool.storage-admin must be a table \(line 1\)",
     "db-url = [": r"storage-admin.toml cannot be read: Invalid value",
     "\n[tool.storage-admin]\nschema = 1": r"schema must be a text \(line 3\)",
 }
