@@ -6,13 +6,13 @@ that fails between two of those could not go on. None of them is taken back by a
 
 from __future__ import annotations
 
-import os
 import re
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from storage_admin.atomic import write_whole
 from storage_admin.errors import NoFolder, NotWrittenToFile, UnwritableName, WrittenAlready
 from storage_admin.render import comment
 
@@ -150,12 +150,7 @@ def _written(folder: Path, files: Sequence[File]) -> list[Path]:
     try:
         for file in files:
             path = folder / file.name
-            hidden = folder / f".{file.name}.partial"
-            hidden.write_text(file.text, encoding="utf-8", newline="\n")
-            try:
-                os.link(hidden, path)  # unlike a rename it never takes the place of another file
-            finally:
-                hidden.unlink()
+            write_whole(path, file.text, replace=False)
             written.append(path)
     except BaseException:
         for path in written:

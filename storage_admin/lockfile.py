@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from storage_admin.atomic import write_whole
 from storage_admin.changes import Plan, Status
 from storage_admin.compare import compare, identify, with_named
 from storage_admin.dialects import dialect_named
@@ -283,7 +284,6 @@ def write_lock(lock: LockFile, path: Path) -> bool:
         LockFileError: there is a file of another sort, or it cannot be written.
     """
     text = lock_text(lock)
-    temporary = path.with_name(f".{path.name}.part")
     try:
         if path.exists():
             old = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else "another"
@@ -292,11 +292,7 @@ def write_lock(lock: LockFile, path: Path) -> bool:
             if old and not old.startswith(SIGN):
                 problem, advice = "that is no lock file, and was left as it is", "Choose another --lock-file."
                 raise LockFileError(file=path, problem=problem, advice=advice)
-        try:
-            temporary.write_text(text, encoding="utf-8", newline="\n")
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_whole(path, text)
     except OSError as error:
         raise LockFileError(file=path, problem=f"it cannot be written: {error.strerror}", advice="") from None
     return True

@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from storage_admin.errors import FileExists, NotWrittenToFile
+from storage_admin import atomic
+from storage_admin.errors import NotWrittenToFile
 from storage_admin.errors.settings import BadSettings
 from storage_admin.messages import SECRET_QUERY
 from storage_admin.settings.finding import SHARED, TABLE, find
@@ -65,28 +66,21 @@ def refuse(path: Path, *, force: bool = False) -> None:
     """Refuse a place where a file must not be written.
 
     Raises:
-        FileExists: it is there, and ``force`` is not given. BadSettings: the folder has settings in pyproject.toml.
-        NotWrittenToFile: it is there, and is no ordinary file.
+        BadSettings: the folder has settings in pyproject.toml. And as `atomic.refuse`.
     """
     folder = path.absolute().parent
     if find(folder) == folder / SHARED:
         problem = f"[{'.'.join(TABLE)}] in it are the settings of this folder; go on with them"
         raise BadSettings(file=SHARED, problem=problem, suggestion="")
-    if path.exists() and not path.is_file():
-        raise NotWrittenToFile(path=path, problem="it is there, and is no ordinary file")
-    if path.exists() and not force:
-        raise FileExists(path=path, otherwise=", or give --force to replace it")
+    atomic.refuse(path, force=force)
 
 
 def write(path: Path, text: str, *, force: bool = False) -> None:
     """Write a file whole, or not at all. Raises as `refuse`."""
     refuse(path, force=force)
-    new = path.with_name(f".{path.name}.part")
     try:
-        new.write_text(text, encoding="utf-8")
-        new.replace(path)
+        atomic.write_whole(path, text)
     except OSError as error:
-        new.unlink(missing_ok=True)
         raise NotWrittenToFile(path=path, problem=error.strerror) from error
 
 

@@ -56,6 +56,8 @@ def test_a_database_that_is_not_reached_leaves_no_file(call: Call) -> None:
     assert call("init", "--db-url", "sqlite:///typo.db").code == 1
     assert not FILE.exists()
     assert call("init", "no/such/folder.toml").code == 1
+    Path("file").touch()
+    assert "file/of.toml could not be written: Not a directory" in call("init", "file/of.toml").err
 
 
 def test_without_a_database_the_file_is_only_comments(call: Call) -> None:
