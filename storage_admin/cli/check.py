@@ -10,12 +10,12 @@ import click
 from storage_admin.cli.options import (
     catalog,
     database_options,
-    known_secrets,
     lock_file_option,
     open_admin,
     tables_argument,
 )
 from storage_admin.cli.settings import shared
+from storage_admin.cli.talk import voice
 from storage_admin.cli.targets import OverTargets
 
 if TYPE_CHECKING:
@@ -136,13 +136,12 @@ def _for_ci(output: str, fail_on: tuple[str, ...], annotate: str | None, look: C
     from storage_admin.cli.ci import places
     from storage_admin.cli.ci.results import results
     from storage_admin.errors import StorageAdminError
-    from storage_admin.messages import redact
 
     form: Any = import_module(f"storage_admin.cli.ci.{output}")
     try:
         survey, versions, lock = look()
     except StorageAdminError as error:
-        form.failed(redact(str(error), known_secrets()))
+        form.failed(voice.redacted(str(error)))
         raise
     if annotate is not None:
         place = places.in_file(Path(annotate))

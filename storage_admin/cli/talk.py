@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from io import StringIO
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -111,9 +112,12 @@ class Voice:
         code = 64 if isinstance(error, click.UsageError) else 1
         error = _naming_the_variable(error)
         if self.json:
-            self(error.format_message(), event="error", level="error", error=type(error).__name__, exit_code=code)
+            message = self.redacted(error.format_message())
+            self(message, event="error", level="error", error=type(error).__name__, exit_code=code)
         else:
-            error.show()
+            shown = StringIO()
+            error.show(shown)
+            click.echo(self.redacted(shown.getvalue()), err=True, nl=False)
         return code
 
 

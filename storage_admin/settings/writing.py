@@ -54,7 +54,7 @@ def without_secrets(url: str) -> str:
         user, separator, _ = authority["user"].partition(":")
         if separator:
             url = f"{url[: authority.start('user')]}{user}:${{{PASSWORD}}}{url[authority.end('user') :]}"
-    return re.sub(r"(?<=[?&])([^=&]+)=[^&#]*", _hidden, url)
+    return re.sub(r"(?<=[?&])([^=&]+)=[^&]*", _hidden, url)
 
 
 def variables_of(text: str) -> list[str]:

@@ -203,6 +203,19 @@ def test_a_configuration_file_with_a_mistake(call: Call, tmp_path: Path) -> None
     refused(call("check"), 64, "storage-admin.toml: db-url must be a text")
 
 
+@pytest.mark.parametrize(
+    "arguments", [["check"], ["versions"], ["report"], ["check", "--target"], ["upgrade", "--jobs"], ["init"]]
+)
+@pytest.mark.parametrize("talk", [[], ["--log-format", "json"]])
+def test_a_url_in_the_wrong_place_shows_no_password(call: Call, arguments: list[str], talk: list[str]) -> None:
+    Path("storage-admin.toml").write_text("db-url = 'sqlite:///file.db'\n")
+    Path("file.db").touch()
+    result = call(*talk, *arguments, f"postgresql://ai:{PASSWORD}@host/ai")
+    assert result.code in (1, 64)
+    assert "ai:***@host" in result.err
+    assert PASSWORD not in result.out + result.err
+
+
 def test_a_file_that_may_not_be_written(sqlite: Database, tmp_path: Path) -> None:
     sqlite.admin().upgrade(["sessions=agent"], to=4)
     path, other = Path(sqlite.dsn), tmp_path / "other.db"

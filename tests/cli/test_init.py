@@ -104,6 +104,7 @@ def test_a_name_that_is_hostile_stays_in_its_comment(call: Call, sqlite: Databas
         "postgresql://u:p%40ss%2F@h:1/d",
         "postgresql://u:$x${y}@h/d?sslmode=require",
         "postgresql://u@h/d?password=s%26cret&sslpassword=another&x=1",
+        "postgresql://u@h/d?password=s#cret&x=1",
         "mysql+pymysql://u:p@h/d?ssl_key=k",
         "postgresql://u@h/d",
         "postgresql://",
