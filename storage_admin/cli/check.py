@@ -158,7 +158,7 @@ def _show(survey: Survey, versions: Catalog, output: str, *, sql: bool) -> None:
 
     if output != "table":
         statements = _statements(survey) if sql else None
-        out.emit(survey_document(survey, versions, survey.database.record, statements=statements), output)
+        out.emit(survey_document(survey, versions, statements=statements), output)
     elif survey.status is not Status.CURRENT:
         rows = [
             (

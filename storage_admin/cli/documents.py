@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from storage_admin.catalog import Catalog
     from storage_admin.dialects import Dialect
     from storage_admin.history import Revision
-    from storage_admin.reports import Outcome, Survey, UpgradeReport
+    from storage_admin.reports import DatabaseInfo, Outcome, Survey, UpgradeReport
 
 FORMAT = 1
 Result = Literal["created", "upgraded", "unchanged", "drifted", "ahead", "failed"]
@@ -217,16 +217,17 @@ class VersionsDocument(Document):
 
 
 def survey_document(
-    survey: Survey, catalog: Catalog, dialect: Dialect, *, statements: dict[c.Plan, tuple[str, ...]] | None = None
+    survey: Survey, catalog: Catalog, *, statements: dict[c.Plan, tuple[str, ...]] | None = None
 ) -> SurveyDocument:
     """The document of a survey, with the statements of each plan where they are given."""
+    dialect = survey.database.record
     tables = [table_row(plan, catalog, dialect) for plan in survey.plans]
     if statements is not None:
         for table, plan in zip(tables, survey.plans, strict=True):
             table.statements = list(statements.get(plan, ()))
     return SurveyDocument(
         format=FORMAT,
-        database=_database(survey),
+        database=database_row(survey.database),
         head=survey.head,
         status=survey.status,
         tables=tables,
@@ -234,8 +235,8 @@ def survey_document(
     )
 
 
-def _database(source: Survey | UpgradeReport) -> Database:
-    info = source.database
+def database_row(info: DatabaseInfo) -> Database:
+    """What is known of a database."""
     return Database(dialect=info.dialect, server_version=info.server_version, url=info.url)
 
 
@@ -300,7 +301,7 @@ def upgrade_document(report: UpgradeReport) -> UpgradeDocument:
     """The document of an upgrade."""
     return UpgradeDocument(
         format=FORMAT,
-        database=_database(report),
+        database=database_row(report.database),
         head=report.head,
         changed=any(outcome.changed for outcome in report.outcomes),
         tables=[_upgraded(outcome) for outcome in report.outcomes],

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from storage_admin.changes import Status
 from storage_admin.cli.diagnosis import Finding, finding_row
-from storage_admin.cli.documents import FORMAT, Database, Document, Table, table_row
+from storage_admin.cli.documents import FORMAT, Database, Document, Table, database_row, table_row
 from storage_admin.cli.sessions.documents import GrowthRow, RetentionRow, growth_rows
-from storage_admin.dialects import dialect_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -96,11 +95,10 @@ class OverviewDocument(Document):
 
 def overview_document(overview: Overview) -> OverviewDocument:
     """The document of an overview."""
-    info = overview.database
     return OverviewDocument(
         format=FORMAT,
         made=overview.made,
-        database=Database(dialect=info.dialect, server_version=info.server_version, url=info.url),
+        database=database_row(overview.database),
         head=overview.catalog.head,
         status=overview.status,
         tables=[_table(overview, view) for view in overview.tables],
@@ -115,7 +113,7 @@ def overview_document(overview: Overview) -> OverviewDocument:
 
 
 def _table(overview: Overview, view: TableView) -> ReportedTable:
-    table = table_row(view.plan, overview.catalog, dialect_named(overview.database.dialect))
+    table = table_row(view.plan, overview.catalog, overview.database.record)
     table.statements = list(view.statements)
     return ReportedTable(
         table=table,

@@ -107,7 +107,7 @@ def show(admin: StorageAdmin, survey: Survey, *, output: str) -> None:
                 click.echo("".join(f"  {line}\n" for s in render(plan, dialect) for line in f"{s};".splitlines()))
     else:
         statements = {plan: render(plan, dialect) for plan in survey.plans if plan.runnable}
-        out.emit(survey_document(survey, admin.catalog, dialect, statements=statements), output)
+        out.emit(survey_document(survey, admin.catalog, statements=statements), output)
     talk(survey, remark=dialect.remark if output == "table" else "")
 
 
