@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,7 +11,7 @@ import msgspec
 from storage_admin.errors.settings import BadSettings, NoSuchTarget
 from storage_admin.settings.finding import SHARED, TABLE, loaded, shown, text_of
 from storage_admin.settings.keys import Settings, Target, keys
-from storage_admin.settings.variables import expanded, expanded_url
+from storage_admin.settings.variables import expanded, expanded_url, seen_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -95,16 +94,6 @@ def read(path: Path) -> SettingsFile:
             problem = said(path, text, ("targets", name), "has no db-url")
             raise BadSettings(file=shown(path), problem=problem, suggestion="")
     return SettingsFile(path, shown(path), msgspec.structs.replace(top, targets=read_targets), text)
-
-
-def seen_from(folder: Path, url: str, meant_from: Path) -> str:
-    """A URL of a SQLite file whose path is relative, and meant from one folder, as it is written in another one."""
-    scheme, separator, rest = url.partition(":///")
-    path = rest.partition("?")[0]
-    relative = scheme.startswith("sqlite") and separator and path and not path.startswith(("/", ":", "file:"))
-    if not relative or folder.resolve() == meant_from.resolve():
-        return url
-    return f"{scheme}:///{os.path.relpath(meant_from, folder)}/{rest}"
 
 
 def said(path: Path, text: str, where: tuple[str, ...], problem: str) -> str:

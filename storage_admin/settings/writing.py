@@ -13,8 +13,7 @@ from storage_admin.errors.settings import BadSettings
 from storage_admin.messages import SECRET_QUERY
 from storage_admin.settings.finding import SHARED, TABLE, find
 from storage_admin.settings.keys import Target, keys
-from storage_admin.settings.reading import seen_from
-from storage_admin.settings.variables import AUTHORITY, VARIABLE
+from storage_admin.settings.variables import AUTHORITY, VARIABLE, seen_from
 
 if TYPE_CHECKING:
     from storage_admin.reports import Survey

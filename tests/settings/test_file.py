@@ -12,6 +12,7 @@ from sqlalchemy import make_url
 from storage_admin.errors.settings import BadSettings, NoSuchTarget
 from storage_admin.settings.finding import find
 from storage_admin.settings.reading import SettingsFile, read
+from storage_admin.settings.variables import seen_from, within
 
 OWN = "storage-admin.toml"
 
@@ -173,6 +174,24 @@ def test_a_sqlite_file_is_meant_from_where_the_settings_are(here: Path, monkeypa
     assert read(here / OWN).value("db_url", None, {}) == "sqlite:///agents.db?mode=ro"
     monkeypatch.chdir(here / "sub")
     assert read(here / OWN).value("db_url", None, {}) == "sqlite:///../agents.db?mode=ro"
+
+
+ELSEWHERE = {
+    "sqlite:///agents.db": "sqlite:///../agents.db",
+    "sqlite:///file:agents.db?mode=ro&uri=true": "sqlite:///file:../agents.db?mode=ro&uri=true",
+    "sqlite+pysqlite:///./a b.db": "sqlite+pysqlite:///.././a b.db",
+}
+ANYWHERE = [
+    *("sqlite:////srv/agents.db", "sqlite:///file:/srv/agents.db?uri=true", "sqlite:///C:/agents.db"),
+    *("sqlite:///C:\\agents.db", "sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///file::memory:?uri=true"),
+    *("postgresql:///agents", "postgresql://h/agents"),
+]
+
+
+def test_only_a_relative_path_depends_on_the_folder(here: Path) -> None:
+    moved = {url: seen_from(here / "sub", url, here) for url in [*ELSEWHERE, *ANYWHERE]}
+    assert moved == ELSEWHERE | {url: url for url in ANYWHERE}
+    assert within("/srv", "sqlite:///file:agents.db?uri=true") == "sqlite:///file:/srv/agents.db?uri=true"
     for absolute in ("sqlite:////srv/x.db", "sqlite:///:memory:", "sqlite://", "postgresql:///x"):
         (here / OWN).write_text(f"db-url = '{absolute}'")
         assert read(here / OWN).value("db_url", None, {}) == absolute
