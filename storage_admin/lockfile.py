@@ -41,6 +41,7 @@ HEADER = f"""{SIGN} No rows, no passwords.
 # `storage-admin check --against offline` compares them with the versions that the installed storage-admin knows.
 """
 BLOCK = "[[tables]]"
+BRACES = re.compile(r"\{\{|\}\}|\{\w*\}|[{}]")
 
 
 # --- the values --------------------------------------------------------------------------------------------
@@ -365,7 +366,8 @@ def _template(name: str, table: TableName) -> str:
 
 def _expanded(template: str, table: TableName) -> str:
     prefix = f"{table.schema}_{table.name}" if table.schema is not None else table.name
+    meant = {"{{": "{", "}}": "}", "{prefix}": prefix, "{table}": table.name}
     try:
-        return template.format(prefix=prefix, table=table.name)
-    except (KeyError, IndexError, ValueError, AttributeError):
+        return BRACES.sub(lambda found: meant[found[0]], template)
+    except KeyError:
         raise BadTableName(text=template, problem="an index name may have {prefix} and {table} in braces") from None

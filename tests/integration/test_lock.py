@@ -150,8 +150,11 @@ BAD = {
     "format = 1\n": "Object missing required field `dialect`",
     "<<<<<<< HEAD\n": "Invalid statement (at line 1, column 1)",
     "format = 1\ndialect = 'sqlite'\nhead = 1\n[[tables]]\nnames = ['a.b.c']\nkinds = ['agent']\ncolumns = []": "a.b.c",
+}
+BAD |= {
     "format = 1\ndialect = 'sqlite'\nhead = 1\n[[tables]]\nnames = ['a']\nkinds = ['agent']\ncolumns = []\n"
-    "indexes = [{ name = '{x}', columns = [] }]": "may have {prefix} and {table} in braces",
+    f"indexes = [{{ name = '{name}', columns = [] }}]": "may have {prefix} and {table} in braces"
+    for name in ("{x}", "{", "{table[x]}", "{table:>9999999999}", "{table!r}")
 }
 
 
