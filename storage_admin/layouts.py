@@ -109,8 +109,9 @@ def _sql(step: Step) -> str:
 
 
 def _comments(*lines: str) -> list[str]:
-    # With a word before it, so that no name begins a comment that a tool obeys.
-    return [f"-- storage-admin: {comment(line).removeprefix('storage-admin ')}\n" for line in lines if line]
+    # With a word before it, so that no name begins a comment that a tool obeys; Flyway fills in comments, too.
+    written = (comment(line).removeprefix("storage-admin ").replace("${", "$ {") for line in lines if line)
+    return [f"-- storage-admin: {line}\n" for line in written]
 
 
 def _named(step: Step) -> str:
