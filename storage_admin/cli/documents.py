@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 from typing_extensions import assert_never
@@ -14,6 +14,8 @@ from storage_admin import changes as c
 from storage_admin.errors import SchemaAhead, SchemaDrifted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from storage_admin.catalog import Catalog
     from storage_admin.dialects import Dialect
     from storage_admin.history import Revision
@@ -21,13 +23,14 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 Result = Literal["created", "upgraded", "unchanged", "drifted", "ahead", "failed"]
-
-
 REFUSED: dict[type, Result] = {SchemaDrifted: "drifted", SchemaAhead: "ahead"}
 
 
 class Document(msgspec.Struct, forbid_unknown_fields=True):
     """A part of a document."""
+
+
+Row = TypeVar("Row", bound=Document)
 
 
 class Database(Document):
@@ -237,7 +240,12 @@ def survey_document(
 
 def database_row(info: DatabaseInfo) -> Database:
     """What is known of a database."""
-    return Database(dialect=info.dialect, server_version=info.server_version, url=info.url)
+    return msgspec.convert(info, Database, from_attributes=True)
+
+
+def rows_of(row: type[Row], values: Iterable[msgspec.Struct]) -> list[Row]:
+    """Values as rows that have fields of the same names."""
+    return [msgspec.convert(value, row, from_attributes=True) for value in values]
 
 
 def table_row(plan: c.Plan, catalog: Catalog, dialect: Dialect) -> Table:
