@@ -22,6 +22,7 @@ from storage_admin.errors import (
     TableGone,
 )
 from storage_admin.messages import driver_message
+from storage_admin.naming import argument
 from storage_admin.notes import near_miss, plan_notes, publication_notes, text_notes
 from storage_admin.schema import Relation, TableName, quoted
 
@@ -277,8 +278,8 @@ class Finder:
     def _missing(self, ref: TableRef) -> TableName:
         name = self._new_name(ref)
         if not ref.kinds or self.only_indexes:
-            table, kinds = msgspec.structs.replace(ref, kinds=()), ",".join(ref.kinds) or "KIND"
-            raise NoSuchTable(database=self.shown, table=table, kinds=kinds, suggestion=self._suggestion(ref))
+            typed, suggestion = argument(ref, *(ref.kinds or ("KIND",))), self._suggestion(ref)
+            raise NoSuchTable(database=self.shown, table=ref, argument=typed, suggestion=suggestion)
         return name
 
     def _suggestion(self, ref: TableRef) -> str:

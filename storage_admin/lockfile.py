@@ -18,7 +18,7 @@ from storage_admin.changes import Plan, Status
 from storage_admin.compare import compare, identify, with_named
 from storage_admin.dialects import dialect_named
 from storage_admin.errors import BadTableName, LockFileError, NoSuchTable, UnsupportedDatabase
-from storage_admin.naming import parse_name, written_name
+from storage_admin.naming import argument, parse_name, written_name
 from storage_admin.reports import DatabaseInfo, Survey
 from storage_admin.schema import LiveColumn, LiveIndex, LiveTable, Relation, Shape, TableName
 from storage_admin.toml import TOMLDecodeError, loads
@@ -132,9 +132,8 @@ def lock_tables(connection: Connection, dialect: Dialect, plans: Sequence[Plan],
     tables = []
     for plan in plans:
         if plan.live is None:
-            kinds = ",".join(plan.kinds)
-            where = displayed_url(connection.engine.url)
-            raise NoSuchTable(database=where, table=plan.table, kinds=kinds, suggestion="")
+            where, typed = displayed_url(connection.engine.url), argument(plan.table, *plan.kinds)
+            raise NoSuchTable(database=where, table=plan.table, argument=typed, suggestion="")
         known = facts.get(plan.table)
         large = known is not None and record.small_bytes is not None and known.bytes > record.small_bytes
         ahead = plan.recorded if (plan.recorded or 0) > (plan.version or 0) else None
