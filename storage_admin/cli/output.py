@@ -33,7 +33,8 @@ COLOURS = {
 }
 
 # The page of a report has the same words; here everybody knows them under these names.
-changes_text, count_text, size_text = texts.changes_text, texts.count_text, texts.size_text
+changes_text, count_text = texts.changes_text, texts.count_text
+size_text, time_text = texts.size_text, texts.time_text
 
 
 _collected: list[Document] | None = None
