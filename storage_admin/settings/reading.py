@@ -70,10 +70,7 @@ class SettingsFile(msgspec.Struct, frozen=True):
                 return expanded(text, variables)
             return seen_from(Path.cwd(), expanded_url(text, variables), self.path.parent)
         except ValueError as error:
-            raise BadSettings(file=self.shown, problem=self._said(where, str(error)), suggestion="") from None
-
-    def _said(self, where: tuple[str, ...], problem: str) -> str:
-        return said(self.path, self.text, where, problem)
+            raise _mistake(self.path, self.text, where, str(error)) from None
 
 
 def read(path: Path) -> SettingsFile:
@@ -87,20 +84,12 @@ def read(path: Path) -> SettingsFile:
     targets = section.pop("targets", {}) if isinstance(section, dict) else {}
     top = _checked(path, text, (), section, Settings)
     if not isinstance(targets, dict):
-        raise BadSettings(file=shown(path), problem=said(path, text, ("targets",), "must be tables"), suggestion="")
+        raise _mistake(path, text, ("targets",), "must be tables")
     read_targets = {name: _checked(path, text, ("targets", name), each, Target) for name, each in targets.items()}
     for name, each in read_targets.items():
         if each.db_url is None:
-            problem = said(path, text, ("targets", name), "has no db-url")
-            raise BadSettings(file=shown(path), problem=problem, suggestion="")
+            raise _mistake(path, text, ("targets", name), "has no db-url")
     return SettingsFile(path, shown(path), msgspec.structs.replace(top, targets=read_targets), text)
-
-
-def said(path: Path, text: str, where: tuple[str, ...], problem: str) -> str:
-    """A problem with a key, and the line that it is on, where that can be told."""
-    prefix = TABLE if _in_a_table(path, loaded(path, text)) else ()
-    line = line_of(text, (*prefix, *where))
-    return f"{'.'.join(where)} {problem}{f' (line {line})' if line else ''}"
 
 
 def line_of(text: str, where: tuple[str, ...]) -> int | None:
@@ -131,6 +120,14 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 # --- inside ------------------------------------------------------------------------------------------------
 
 
+def _mistake(path: Path, text: str, where: tuple[str, ...], problem: str, suggestion: str = "") -> BadSettings:
+    """What is wrong with a key, and the line that it is on, where that can be told."""
+    prefix = TABLE if _in_a_table(path, loaded(path, text)) else ()
+    line = line_of(text, (*prefix, *where))
+    told = f"{'.'.join(where)} {problem}{f' (line {line})' if line else ''}"
+    return BadSettings(file=shown(path), problem=told, suggestion=suggestion)
+
+
 def _in_a_table(path: Path, content: dict[str, Any]) -> bool:
     return path.name == SHARED or TABLE[0] in content
 
@@ -145,17 +142,15 @@ def _section(path: Path, text: str) -> Any:
 def _checked(path: Path, text: str, place: tuple[str, ...], section: Any, kind: type[AnyTarget]) -> AnyTarget:
     known = keys(kind)
     if not isinstance(section, dict):
-        raise BadSettings(file=shown(path), problem=said(path, text, place or TABLE, "must be a table"), suggestion="")
+        raise _mistake(path, text, place or TABLE, "must be a table")
     if unknown := next((key for key in section if key not in known), None):
-        problem = said(path, text, (*place, unknown), "is no setting")
         listed = f"{did_you_mean(unknown, known)} There are: {', '.join(known)}."
-        raise BadSettings(file=shown(path), problem=problem, suggestion=listed)
+        raise _mistake(path, text, (*place, unknown), "is no setting", listed)
     try:
         return msgspec.convert(section, kind)
     except msgspec.ValidationError as error:
         key = str(error).rpartition("`$.")[2].rstrip("`")
-        problem = said(path, text, (*place, key), f"must be {known[key].must_be}")
-        raise BadSettings(file=shown(path), problem=problem, suggestion="") from None
+        raise _mistake(path, text, (*place, key), f"must be {known[key].must_be}") from None
 
 
 def _parts(keys: str) -> tuple[str, ...]:
