@@ -25,6 +25,7 @@ from storage_admin.messages import driver_message
 from storage_admin.naming import argument
 from storage_admin.notes import near_miss, plan_notes, publication_notes, text_notes
 from storage_admin.schema import Relation, TableName, quoted
+from storage_admin.texts import did_you_mean, meant_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -283,12 +284,9 @@ class Finder:
         return name
 
     def _suggestion(self, ref: TableRef) -> str:
-        import difflib
-
         tables = [live.name for live in self._find((), None, by_shape=True) if self._identity(live).kinds]
         same = [str(table) for table in tables if self.dialect.fold(table.name) == self.dialect.fold(ref.name)]
-        close = same or difflib.get_close_matches(str(ref), [str(table) for table in tables], n=1, cutoff=0.5)
-        return f" Did you mean {' or '.join(close)}?" if close else ""
+        return meant_text(same) or did_you_mean(str(ref), map(str, tables), cutoff=0.5)
 
     # --- planning ------------------------------------------------------------------------------------------
 

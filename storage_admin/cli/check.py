@@ -38,10 +38,9 @@ def _states(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[s
     if named == ("none",):
         return ()
     if unknown := [word for word in named if word not in STATES]:
-        import difflib
+        from storage_admin.texts import did_you_mean
 
-        close = difflib.get_close_matches(unknown[0], STATES, n=1)
-        hint = f" Did you mean {close[0]}?" if close else ""
+        hint = did_you_mean(unknown[0], STATES)
         raise click.BadParameter(f"{unknown[0]!r} is no state. There are: {', '.join(STATES)}, or none.{hint}")
     return named
 

@@ -12,9 +12,10 @@ from storage_admin.errors.settings import BadSettings, NoSuchTarget
 from storage_admin.settings.finding import SHARED, TABLE, loaded, shown, text_of
 from storage_admin.settings.keys import Settings, Target, keys
 from storage_admin.settings.variables import expanded, expanded_url, seen_from
+from storage_admin.texts import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
 AnyTarget = TypeVar("AnyTarget", bound=Target)
 HEADER = re.compile(r"\s*\[\[?(?P<keys>[^\[\]]+)\]")
@@ -107,14 +108,6 @@ def line_of(text: str, where: tuple[str, ...]) -> int | None:
         if len(here) > best and here == where[: len(here)]:
             best, found = len(here), number
     return found
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`` Did you mean this?``, or nothing."""
-    import difflib  # not free, and needed by nobody who makes no mistake
-
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f" Did you mean {close[0]}?" if close else ""
 
 
 # --- inside ------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from storage_admin.messages import SECRET_QUERY
 from storage_admin.settings.finding import SHARED, TABLE, find
 from storage_admin.settings.keys import Target, keys
 from storage_admin.settings.variables import AUTHORITY, VARIABLE, seen_from
+from storage_admin.texts import count_text
 
 if TYPE_CHECKING:
     from storage_admin.reports import Survey
@@ -97,7 +98,7 @@ def _hidden(parameter: re.Match[str]) -> str:
 def _found(survey: Survey) -> str:
     database = survey.database
     count = len(survey.plans)
-    tables = "no session table yet" if not count else f"{count:,} session table{'s' if count > 1 else ''}:"
+    tables = f"{count_text(count, 'session table')}:" if count else "no session table yet"
     lines = [f"# {database.dialect} {database.server_version}, with {tables}"]
     for plan in survey.plans[:SHOWN]:
         version = "of no version" if plan.version is None else f"at version {plan.version}"
