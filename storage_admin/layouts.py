@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from storage_admin.atomic import write_whole
 from storage_admin.errors import NoFolder, NotWrittenToFile, UnwritableName, WrittenAlready
-from storage_admin.render import comment
+from storage_admin.texts import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -110,7 +110,7 @@ def _sql(step: Step) -> str:
 
 def _comments(*lines: str) -> list[str]:
     # With a word before it, so that no name begins a comment that a tool obeys; Flyway fills in comments, too.
-    written = (comment(line).removeprefix("storage-admin ").replace("${", "$ {") for line in lines if line)
+    written = (one_line(line).removeprefix("storage-admin ").replace("${", "$ {") for line in lines if line)
     return [f"-- storage-admin: {line}\n" for line in written]
 
 

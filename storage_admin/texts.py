@@ -18,6 +18,11 @@ def count_text(number: int, what: str) -> str:
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
+def one_line(text: str, but: str = "") -> str:
+    """A text of somebody else without what ends a line, or what a terminal obeys, but for some characters."""
+    return "".join(c if c.isprintable() or c in but else "?" for c in text)
+
+
 def did_you_mean(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
     """`` Did you mean this?``, or nothing where nothing that is known is as similar."""
     import difflib  # not free, and needed by nobody who makes no mistake

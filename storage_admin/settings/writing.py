@@ -102,9 +102,7 @@ def _found(survey: Survey) -> str:
     lines = [f"# {database.dialect} {database.server_version}, with {tables}"]
     for plan in survey.plans[:SHOWN]:
         version = "of no version" if plan.version is None else f"at version {plan.version}"
-        name = str(plan.table)
-        shown = name if name.isprintable() else _written(name)  # a line break would end the comment
-        lines.append(f"#   {shown}={','.join(plan.kinds)}  {version}, {plan.status.value}")
+        lines.append(f"#   {plan.table}={','.join(plan.kinds)}  {version}, {plan.status.value}")
     if count > SHOWN:
         lines.append(f"#   and {count - SHOWN:,} more")
     return "\n".join(lines) + "\n"

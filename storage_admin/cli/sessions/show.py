@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 NAME_SHOWN = 80
 FOLDED = 200  # characters of a tool's arguments or result, and of what a model was told to be
+LAYOUT = "\n\t"  # of what was said; all else that a terminal obeys goes
 COLOURS = {"user": "cyan", "assistant": "green", "tool": "yellow", "system": "magenta", "developer": "magenta"}
 
 
@@ -85,17 +86,12 @@ def _show_message(message: Message, *, full: bool) -> None:
     folds = not full and message.role not in ("user", "assistant")
     content = _folded(message.content) if folds else message.content
     label = click.style(out.one_line(who), fg=COLOURS.get(message.role), bold=True)
-    click.echo(f"{label}{at}: {_clean(content)}" if content else f"{label}{at}:")
+    click.echo(f"{label}{at}: {out.one_line(content, LAYOUT)}" if content else f"{label}{at}:")
     for call in message.tool_calls:
         arguments = call.arguments if full else _folded(call.arguments)
-        click.echo(f"  calls {out.one_line(call.name)}({_clean(arguments)})")
+        click.echo(f"  calls {out.one_line(call.name)}({out.one_line(arguments, LAYOUT)})")
 
 
 def _folded(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= FOLDED else f"{line[:FOLDED]}... ({len(text):,} characters)"
-
-
-def _clean(text: str) -> str:
-    # What was said may hold anything, and a terminal obeys control characters.
-    return "".join(c if c.isprintable() or c in "\n\t" else "?" for c in text)
