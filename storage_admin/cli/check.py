@@ -17,6 +17,7 @@ from storage_admin.cli.options import (
 from storage_admin.cli.settings import shared
 from storage_admin.cli.talk import voice
 from storage_admin.cli.targets import OverTargets
+from storage_admin.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -186,7 +187,6 @@ def _statements(survey: Survey) -> dict[Plan, tuple[str, ...]]:
 
 def _show_sql(survey: Survey) -> None:
     from storage_admin.render import script
-    from storage_admin.version import __version__
 
     if text := script(survey.plans, survey.database.record, f"storage-admin {__version__}: from {survey.database.url}"):
         click.echo(f"\n{text}", nl=False)
