@@ -55,6 +55,11 @@ def seen_from(folder: Path, url: str, meant_from: Path) -> str:
     return url if same else within(os.path.relpath(meant_from, folder), url)
 
 
+def escaped(text: str) -> str:
+    """A text that holds no variable, as it must be written."""
+    return text.replace("${", "$${")
+
+
 def _filled(text: str, variables: Mapping[str, str], written: Callable[[str, int], str]) -> str:
     if PLACEHOLDER in text:
         raise ValueError("has a NUL character")

@@ -13,7 +13,7 @@ from storage_admin.errors.settings import BadSettings
 from storage_admin.messages import SECRET_QUERY
 from storage_admin.settings.finding import SHARED, TABLE, find
 from storage_admin.settings.keys import Target, keys
-from storage_admin.settings.variables import AUTHORITY, VARIABLE, seen_from
+from storage_admin.settings.variables import AUTHORITY, VARIABLE, escaped, seen_from
 from storage_admin.texts import count_text
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ TARGETS = f"""
 
 def first_file(path: Path, url: str | None, schema: str | None = None, found: Survey | None = None) -> str:
     """The text of a file: with a URL, but without what is secret in it, and the tables that were found there."""
-    known: dict[str, Any] = {"schema": schema}
+    known: dict[str, Any] = {"schema": escaped(schema) if schema is not None else None}
     if url is not None:
         known["db-url"] = without_secrets(seen_from(path.parent, url, Path.cwd()))
     parts = [HEAD, _found(found)] if found is not None else [HEAD]
@@ -48,11 +48,11 @@ def first_file(path: Path, url: str | None, schema: str | None = None, found: Su
 
 def without_secrets(url: str) -> str:
     """A URL with variables in the place of its password and of other secrets, for a file of settings."""
-    url = url.replace("${", "$${")
+    url = escaped(url)
     authority = AUTHORITY.match(url)
     if authority is not None:
-        user, separator, _ = authority["user"].partition(":")
-        if separator:
+        user, _, password = authority["user"].partition(":")
+        if password:
             url = f"{url[: authority.start('user')]}{user}:${{{PASSWORD}}}{url[authority.end('user') :]}"
     return re.sub(r"(?<=[?&])([^=&]+)=[^&]*", _hidden, url)
 

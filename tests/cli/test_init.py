@@ -83,6 +83,11 @@ def test_a_password_is_a_variable_in_the_file(call: Call, postgres: Database, mo
     assert "No session tables" in call("check").err
 
 
+def test_a_schema_is_no_variable(call: Call, sqlite: Database) -> None:
+    assert call("init", "--schema", "a${USER}").code == 0
+    assert read(FILE.absolute()).value("schema", None, {}) == "a${USER}"
+
+
 def test_the_path_of_a_sqlite_file_is_written_from_the_folder_of_the_settings(call: Call, sqlite: Database) -> None:
     sqlite.admin().upgrade(["sessions=agent"])
     Path("conf").mkdir()
@@ -107,6 +112,7 @@ def test_a_name_that_is_hostile_stays_in_its_comment(call: Call, sqlite: Databas
         "postgresql://u@h/d?password=s#cret&x=1",
         "mysql+pymysql://u:p@h/d?ssl_key=k",
         "postgresql://u@h/d",
+        "postgresql://u:@h/d",
         "postgresql://",
         "sqlite:///a@b:c.db",
     ],
