@@ -101,10 +101,12 @@ class Voice:
 
     def facts_of(self, error: Exception) -> dict[str, Any]:
         """What an error knows, as far as a record can hold it."""
+        from storage_admin.naming import TableRef
+        from storage_admin.schema import TableName
+
         facts = getattr(error, "facts", {})
-        texts = {
-            key: self.redacted(str(value)) for key, value in facts.items() if isinstance(value, (str, os.PathLike))
-        }
+        short = (str, os.PathLike, TableName, TableRef)
+        texts = {key: self.redacted(str(value)) for key, value in facts.items() if isinstance(value, short)}
         return texts | {key: value for key, value in facts.items() if isinstance(value, (bool, int, float))}
 
     def misused(self, error: click.ClickException) -> int:

@@ -83,7 +83,7 @@ def test_a_password_is_a_variable_in_the_file(call: Call, postgres: Database, mo
     assert "No session tables" in call("check").err
 
 
-def test_a_schema_is_no_variable(call: Call, sqlite: Database) -> None:
+def test_a_schema_is_no_variable(call: Call) -> None:
     assert call("init", "--schema", "a${USER}").code == 0
     assert read(FILE.absolute()).value("schema", None, {}) == "a${USER}"
 
