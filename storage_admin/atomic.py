@@ -49,9 +49,18 @@ def write_whole(path: Path, text: str, *, replace: bool = True) -> None:
             part.unlink()
 
 
+def opened(path: Path, flags: int, mode: int = PRIVATE) -> int:
+    """Open a file, or make it; return its number.
+
+    Raises:
+        OSError: also where there is a link, which in a folder like /tmp anybody may have laid.
+    """
+    return os.open(path, flags | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), mode)
+
+
 def write_synced(path: Path, data: bytes, mode: int = PRIVATE) -> None:
-    """Write a small file to the disk, under the name that it has. Raises OSError."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+    """Write a small file to the disk, under the name that it has. Raises as `opened`."""
+    with os.fdopen(opened(path, os.O_WRONLY | os.O_TRUNC, mode), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

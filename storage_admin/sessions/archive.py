@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 import msgspec
 from typing_extensions import Self
 
-from storage_admin.atomic import PRIVATE, part_of, refuse, sync_folder, write_synced
+from storage_admin.atomic import opened, part_of, refuse, sync_folder, write_synced
 from storage_admin.errors import BadExport, FileInUse, NotWrittenToFile, ReaderGone, SomeLeftOut
 from storage_admin.schema import TableName  # noqa: TC001 - msgspec reads the annotations
 from storage_admin.sessions.formats import Header  # noqa: TC001 - as the one above
@@ -180,7 +180,7 @@ class Archive:
         refuse(path, force=self._force)
         try:
             # One name, so that what a killed process leaves is used again, and a lock, so that nobody else uses it.
-            file = os.fdopen(os.open(self._temporary, os.O_RDWR | os.O_CREAT, PRIVATE), "wb")
+            file = os.fdopen(opened(self._temporary, os.O_RDWR), "wb")
         except OSError as error:
             raise NotWrittenToFile(path=path, problem=error.strerror) from error
         try:

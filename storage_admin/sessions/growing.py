@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import msgspec
 from typing_extensions import Self
 
-from storage_admin.atomic import PRIVATE, write_synced
+from storage_admin.atomic import opened, write_synced
 from storage_admin.errors import (
     ArchiveNotWritten,
     BadExport,
@@ -57,7 +57,7 @@ class GrowingArchive:
         if self.path.exists():  # a device too
             raise FileExists(path=self.path, otherwise="")
         try:
-            self._file: BinaryIO = os.fdopen(os.open(self.partial, os.O_RDWR | os.O_CREAT, PRIVATE), "r+b")
+            self._file: BinaryIO = os.fdopen(opened(self.partial, os.O_RDWR), "r+b")
         except OSError as error:
             raise NotWrittenToFile(path=self.path, problem=error.strerror) from error
         try:
