@@ -59,7 +59,7 @@ def show(diagnosis: Diagnosis) -> None:
     from storage_admin.doctor import Level
 
     info = diagnosis.database
-    say(f"{info.dialect} {info.server_version} at {info.url}\n".replace("  ", " "))
+    say(f"{info.server} at {info.url}\n")
     counts = []
     for level in (Level.PROBLEM, Level.WARNING, Level.NOTE, Level.OK):
         findings = [finding for finding in diagnosis.findings if finding.level is level]

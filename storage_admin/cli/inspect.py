@@ -55,7 +55,7 @@ def show(survey: Survey, catalog: Catalog) -> None:
         )
         for plan in survey.plans
     ]
-    out.say(f"{survey.database.dialect} {survey.database.server_version} at {survey.database.url}\n")
+    out.say(f"{survey.database.server} at {survey.database.url}\n")
     out.show_table(headers, rows, right=("Rows", "Size"))
     out.show_drifts(survey.plans)
     for kept, tables in _kept(survey.plans).items():

@@ -96,10 +96,9 @@ def _hidden(parameter: re.Match[str]) -> str:
 
 
 def _found(survey: Survey) -> str:
-    database = survey.database
     count = len(survey.plans)
     tables = f"{count_text(count, 'session table')}:" if count else "no session table yet"
-    lines = [f"# {database.dialect} {database.server_version}, with {tables}"]
+    lines = [f"# {survey.database.server}, with {tables}"]
     for plan in survey.plans[:SHOWN]:
         version = "of no version" if plan.version is None else f"at version {plan.version}"
         lines.append(f"#   {plan.table}={','.join(plan.kinds)}  {version}, {plan.status.value}")
