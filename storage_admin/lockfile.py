@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -95,7 +95,7 @@ class Block(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_defaul
     """Tables that are alike in everything but their names."""
 
     names: tuple[str, ...]
-    kinds: tuple[str, ...]
+    kinds: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
     columns: tuple[ColumnEntry, ...]
     version: int | None = None
     recorded: int | None = None
@@ -110,7 +110,7 @@ class File(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     format: int
     dialect: str
-    head: int
+    head: Annotated[int, msgspec.Meta(ge=0)]
     tables: tuple[Block, ...] = ()
 
 
