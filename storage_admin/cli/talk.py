@@ -148,7 +148,7 @@ def _naming_the_variable(error: click.ClickException) -> click.ClickException:
     if isinstance(error, click.BadParameter) and error.ctx is not None and error.param is not None:
         source = error.ctx.get_parameter_source(error.param.name or "")
         if source is ParameterSource.ENVIRONMENT:
-            said = f"{error.message} It comes from {variable_of(error.ctx, error.param)}."
+            said = f"{error.message.rstrip('.')}. It comes from {variable_of(error.ctx, error.param)}."
             return click.BadParameter(said, error.ctx, error.param)
     return error
 

@@ -184,6 +184,8 @@ def test_every_option_can_be_a_variable(three: Call, monkeypatch: pytest.MonkeyP
     assert "It comes from STORAGE_ADMIN_LOCK_TIMEOUT." in result.err
     monkeypatch.setenv("STORAGE_ADMIN_WAIT_TIMEOUT", "-1")
     assert "It comes from STORAGE_ADMIN_WAIT_TIMEOUT." in three("wait").err
+    monkeypatch.setenv("STORAGE_ADMIN_ALL_TARGETS", "perhaps")
+    assert "yes. It comes from STORAGE_ADMIN_ALL_TARGETS." in three("check").err
 
 
 def test_what_deletes_or_replaces_is_said_each_time(three: Call, monkeypatch: pytest.MonkeyPatch) -> None:
