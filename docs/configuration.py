@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from storage_admin.cli import cli
 from storage_admin.cli.completing import TIMEOUT
@@ -26,12 +23,6 @@ OTHER_VARIABLES = {
     "PGHOST, PGPORT, PGDATABASE, PGUSER, PGPASSWORD, PGPASSFILE, PGSERVICE, ...": "Read by libpq, for what a URL of "
     "PostgreSQL leaves out.",
 }
-
-
-def json_schema() -> str:
-    """The JSON Schema of the file, for editors."""
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Settings)}
-    return json.dumps(schema, indent=2) + "\n"
 
 
 def page() -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import inspect
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -18,11 +17,10 @@ from docs.documents import errors_page, json_documents_page
 from docs.python_api import python_api_page
 from storage_admin.catalog import Catalog, load_catalog
 from storage_admin.cli import cli
+from storage_admin.cli.reference import arguments, commands, value_of
 from storage_admin.cli.schemas import DOCUMENTS
 from storage_admin.dialects import DIALECTS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from storage_admin.settings.keys import Settings
 
 DOCS = Path(__file__).parent
 NOTE = "<!-- Written by docs/generate.py; change the code, then run `make docs`. -->\n"
@@ -38,9 +36,8 @@ def pages() -> dict[Path, str]:
         DOCS / "versions.md": versions_page(load_catalog()),
         DOCS / "configuration.md": configuration.page(),
         DOCS / "storage-admin.1": manual.page(),
-        DOCS / "json" / "settings.schema.json": configuration.json_schema(),
     }
-    for name, document in DOCUMENTS.items():
+    for name, document in {**DOCUMENTS, "settings": Settings}.items():
         schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(document)}
         found[DOCS / "json" / f"{name}.schema.json"] = json.dumps(schema, indent=2) + "\n"
     return found
@@ -97,23 +94,13 @@ def _kind_table(catalog: Catalog, kind: str) -> list[str]:
 def commands_page() -> str:
     """What every command does, takes and prints, from the commands themselves."""
     lines = [NOTE, "# Commands", "", *_text(cli)]
-    for name, command in _commands(cli):
+    for name, command in commands(cli):
         if isinstance(command, click.Group):
             lines += ["", f"## {name}", "", *_text(command)]
             continue
-        arguments = [p for p in command.params if isinstance(p, click.Argument)]
-        usage = " ".join(
-            ["storage-admin", name, "[OPTIONS]", *(p.metavar or f"[{p.human_readable_name}]" for p in arguments)]
-        )
+        usage = " ".join(["storage-admin", name, "[OPTIONS]", *arguments(command)])
         lines += ["", f"## {name}", "", "```text", usage, "```", "", *_text(command), *_options(command)]
     return "\n".join(lines) + "\n"
-
-
-def _commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
-    for name, command in sorted(group.commands.items()):
-        yield prefix + name, command
-        if isinstance(command, click.Group):
-            yield from _commands(command, f"{prefix}{name} ")
 
 
 def _text(command: click.Command) -> list[str]:
@@ -128,10 +115,7 @@ def _options(command: click.Command) -> list[str]:
     lines = ["", "| option | | default |", "|---|---|---|"]
     for option in command.params:
         if isinstance(option, click.Option):
-            kind = option.type
-            value = "" if option.is_flag else option.metavar or ""
-            if isinstance(kind, click.Choice):
-                value = "\\|".join(str(choice) for choice in kind.choices)
+            value = value_of(option).replace("|", "\\|")
             default = "" if option.is_flag or not isinstance(option.default, (int, float, str)) else str(option.default)
             lines.append(f"| `{', '.join(option.opts)}` {value} | {option.help} | {default} |")
     return lines

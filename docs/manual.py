@@ -10,7 +10,7 @@ import click
 
 from docs.configuration import OTHER_VARIABLES
 from storage_admin.cli import EXIT_CODES, cli
-from storage_admin.cli.reference import commands, variables
+from storage_admin.cli.reference import arguments, commands, value_of, variables
 from storage_admin.version import __version__
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ def page() -> str:
 
 
 def _command(name: str, command: click.Command) -> Iterator[str]:
-    arguments = [p.metavar or f"[{p.human_readable_name}]" for p in command.params if isinstance(p, click.Argument)]
-    yield f".SS {_escaped(' '.join(['storage-admin', name, *arguments]))}"
+    yield f".SS {_escaped(' '.join(['storage-admin', name, *arguments(command)]))}"
     yield from _paragraphs(command.help or "")
     if not isinstance(command, click.Group):
         yield from _options(command, but={param.name for param in cli.params})
@@ -54,8 +53,7 @@ def _options(command: click.Command, but: Iterable[str | None] = ()) -> Iterator
     for option in command.params:
         if isinstance(option, click.Option) and option.name not in but:
             names = ", ".join(rf"\fB{_escaped(name)}\fR" for name in option.opts)
-            value = "" if option.is_flag else option.metavar or "|".join(map(str, getattr(option.type, "choices", ())))
-            yield from (".TP", f"{names} {_emphasised(value)}".rstrip(), _escaped(option.help or ""))
+            yield from (".TP", f"{names} {_emphasised(value_of(option))}".rstrip(), _escaped(option.help or ""))
 
 
 def _variables() -> Iterator[tuple[str, str]]:

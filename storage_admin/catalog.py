@@ -15,6 +15,7 @@ import msgspec
 
 from storage_admin.errors import CatalogError, KindNotInVersion, ReleasedFileChanged, UnknownKind, UnknownVersion
 from storage_admin.schema import Column, ColumnType, Index, TableSchema
+from storage_admin.texts import did_you_mean
 from storage_admin.toml import TOMLDecodeError, loads
 
 if TYPE_CHECKING:
@@ -115,11 +116,7 @@ class Catalog(msgspec.Struct, frozen=True, eq=False, dict=True):
         """
         if kind in self.kinds:
             return kind
-        import difflib
-
-        close = difflib.get_close_matches(kind, self.kinds, n=1)
-        suggestion = f" Did you mean {close[0]}?" if close else ""
-        raise UnknownKind(kind=kind, known=", ".join(self.kinds), suggestion=suggestion)
+        raise UnknownKind(kind=kind, known=", ".join(self.kinds), suggestion=did_you_mean(kind, self.kinds))
 
     def target_for(self, kinds: Iterable[str], version: int, dialect: str) -> TableSchema:
         """The union of the definitions of some kinds at a version, as one database product (by name) has it.

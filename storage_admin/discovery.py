@@ -22,8 +22,10 @@ from storage_admin.errors import (
     TableGone,
 )
 from storage_admin.messages import driver_message
+from storage_admin.naming import argument
 from storage_admin.notes import near_miss, plan_notes, publication_notes, text_notes
 from storage_admin.schema import Relation, TableName, quoted
+from storage_admin.texts import did_you_mean, meant_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -277,17 +279,14 @@ class Finder:
     def _missing(self, ref: TableRef) -> TableName:
         name = self._new_name(ref)
         if not ref.kinds or self.only_indexes:
-            table, kinds = msgspec.structs.replace(ref, kinds=()), ",".join(ref.kinds) or "KIND"
-            raise NoSuchTable(database=self.shown, table=table, kinds=kinds, suggestion=self._suggestion(ref))
+            typed, suggestion = argument(ref, *(ref.kinds or ("KIND",))), self._suggestion(ref)
+            raise NoSuchTable(database=self.shown, table=ref, argument=typed, suggestion=suggestion)
         return name
 
     def _suggestion(self, ref: TableRef) -> str:
-        import difflib
-
         tables = [live.name for live in self._find((), None, by_shape=True) if self._identity(live).kinds]
         same = [str(table) for table in tables if self.dialect.fold(table.name) == self.dialect.fold(ref.name)]
-        close = same or difflib.get_close_matches(str(ref), [str(table) for table in tables], n=1, cutoff=0.5)
-        return f" Did you mean {' or '.join(close)}?" if close else ""
+        return meant_text(same) or did_you_mean(str(ref), map(str, tables), cutoff=0.5)
 
     # --- planning ------------------------------------------------------------------------------------------
 

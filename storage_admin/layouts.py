@@ -6,15 +6,15 @@ that fails between two of those could not go on. None of them is taken back by a
 
 from __future__ import annotations
 
-import os
 import re
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from storage_admin.atomic import write_whole
 from storage_admin.errors import NoFolder, NotWrittenToFile, UnwritableName, WrittenAlready
-from storage_admin.render import comment
+from storage_admin.texts import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -109,8 +109,9 @@ def _sql(step: Step) -> str:
 
 
 def _comments(*lines: str) -> list[str]:
-    # With a word before it, so that no name begins a comment that a tool obeys.
-    return [f"-- storage-admin: {comment(line).removeprefix('storage-admin ')}\n" for line in lines if line]
+    # With a word before it, so that no name begins a comment that a tool obeys; Flyway fills in comments, too.
+    written = (one_line(line).removeprefix("storage-admin ").replace("${", "$ {") for line in lines if line)
+    return [f"-- storage-admin: {line}\n" for line in written]
 
 
 def _named(step: Step) -> str:
@@ -150,12 +151,7 @@ def _written(folder: Path, files: Sequence[File]) -> list[Path]:
     try:
         for file in files:
             path = folder / file.name
-            hidden = folder / f".{file.name}.partial"
-            hidden.write_text(file.text, encoding="utf-8", newline="\n")
-            try:
-                os.link(hidden, path)  # unlike a rename it never takes the place of another file
-            finally:
-                hidden.unlink()
+            write_whole(path, file.text, replace=False)
             written.append(path)
     except BaseException:
         for path in written:

@@ -9,15 +9,16 @@ from __future__ import annotations
 import json
 import re
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
+from storage_admin.atomic import write_whole
 from storage_admin.changes import Plan, Status
 from storage_admin.compare import compare, identify, with_named
 from storage_admin.dialects import dialect_named
 from storage_admin.errors import BadTableName, LockFileError, NoSuchTable, UnsupportedDatabase
-from storage_admin.naming import parse_name, written_name
+from storage_admin.naming import argument, parse_name, written_name
 from storage_admin.reports import DatabaseInfo, Survey
 from storage_admin.schema import LiveColumn, LiveIndex, LiveTable, Relation, Shape, TableName
 from storage_admin.toml import TOMLDecodeError, loads
@@ -40,6 +41,7 @@ HEADER = f"""{SIGN} No rows, no passwords.
 # `storage-admin check --against offline` compares them with the versions that the installed storage-admin knows.
 """
 BLOCK = "[[tables]]"
+BRACES = re.compile(r"\{\{|\}\}|\{\w*\}|[{}]")
 
 
 # --- the values --------------------------------------------------------------------------------------------
@@ -93,7 +95,7 @@ class Block(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_defaul
     """Tables that are alike in everything but their names."""
 
     names: tuple[str, ...]
-    kinds: tuple[str, ...]
+    kinds: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
     columns: tuple[ColumnEntry, ...]
     version: int | None = None
     recorded: int | None = None
@@ -108,7 +110,7 @@ class File(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     format: int
     dialect: str
-    head: int
+    head: Annotated[int, msgspec.Meta(ge=0)]
     tables: tuple[Block, ...] = ()
 
 
@@ -130,9 +132,8 @@ def lock_tables(connection: Connection, dialect: Dialect, plans: Sequence[Plan],
     tables = []
     for plan in plans:
         if plan.live is None:
-            kinds = ",".join(plan.kinds)
-            where = displayed_url(connection.engine.url)
-            raise NoSuchTable(database=where, table=plan.table, kinds=kinds, suggestion="")
+            where, typed = displayed_url(connection.engine.url), argument(plan.table, *plan.kinds)
+            raise NoSuchTable(database=where, table=plan.table, argument=typed, suggestion="")
         known = facts.get(plan.table)
         large = known is not None and record.small_bytes is not None and known.bytes > record.small_bytes
         ahead = plan.recorded if (plan.recorded or 0) > (plan.version or 0) else None
@@ -283,7 +284,6 @@ def write_lock(lock: LockFile, path: Path) -> bool:
         LockFileError: there is a file of another sort, or it cannot be written.
     """
     text = lock_text(lock)
-    temporary = path.with_name(f".{path.name}.part")
     try:
         if path.exists():
             old = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else "another"
@@ -292,11 +292,7 @@ def write_lock(lock: LockFile, path: Path) -> bool:
             if old and not old.startswith(SIGN):
                 problem, advice = "that is no lock file, and was left as it is", "Choose another --lock-file."
                 raise LockFileError(file=path, problem=problem, advice=advice)
-        try:
-            temporary.write_text(text, encoding="utf-8", newline="\n")
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_whole(path, text)
     except OSError as error:
         raise LockFileError(file=path, problem=f"it cannot be written: {error.strerror}", advice="") from None
     return True
@@ -369,7 +365,8 @@ def _template(name: str, table: TableName) -> str:
 
 def _expanded(template: str, table: TableName) -> str:
     prefix = f"{table.schema}_{table.name}" if table.schema is not None else table.name
+    meant = {"{{": "{", "}}": "}", "{prefix}": prefix, "{table}": table.name}
     try:
-        return template.format(prefix=prefix, table=table.name)
-    except (KeyError, IndexError, ValueError, AttributeError):
+        return BRACES.sub(lambda found: meant[found[0]], template)
+    except KeyError:
         raise BadTableName(text=template, problem="an index name may have {prefix} and {table} in braces") from None

@@ -19,6 +19,8 @@ MASK_TEXT = f"'{MASK}'"
 # Errors of MySQL whose message quotes what was to be stored: a duplicate, a value of the wrong type or length.
 TELLING = frozenset({1062, 1264, 1265, 1292, 1366, 1406, 1411, 1525, 3140, 3141})
 WORD = 6
+# A URL where none belongs was not read as one, so that its secret is not known. With "password" it is our own example.
+STRAY = re.compile(r"(?<=:/)(/?[^\s/:@]*):(?!password@)[^\s@]+@")
 # Lines of a driver's message: what may hold stored values, and what our own advice says better.
 NOT_SAID = ("DETAIL:", "LINE ", "^", "CONTEXT:", "Is the server running")
 SECRET_QUERY = re.compile(r"password|secret|token|passfile|sslkey", re.IGNORECASE)
@@ -31,13 +33,14 @@ def secrets_in(url: str) -> tuple[str, ...]:
     """The passwords and other secrets in a URL, as they stand there and decoded, longest first."""
     rest = url.partition("://")[2]
     found = set(re.findall(r"^[^/?#@]*?:([^@]*)@", rest))
-    found |= {value for key, value in re.findall(r"[?&]([^=&]+)=([^&#]*)", rest) if SECRET_QUERY.search(key)}
+    found |= {value for key, value in re.findall(r"[?&]([^=&]+)=([^&]*)", rest) if SECRET_QUERY.search(key)}
     found |= {unquote(secret) for secret in found}
     return tuple(sorted(filter(None, found), key=len, reverse=True))
 
 
 def redact(message: str, secrets: tuple[str, ...]) -> str:
-    """The message with each secret masked where a URL or a parameter has it, and as a word of its own.
+    """The message with each secret masked where a URL or a parameter has it, and as a word of its own; and with the
+    password of any other URL masked.
 
     A short secret is masked in its place only: masking every "ai" would show what the password is.
     """
@@ -46,7 +49,7 @@ def redact(message: str, secrets: tuple[str, ...]) -> str:
         message = re.sub(rf"(?<=:){pattern}(?=@)|(?i:(?<=password=)|(?<=token=)){pattern}", MASK, message)
         if len(secret) >= WORD:
             message = re.sub(rf"(?<!\w){pattern}(?!\w)", MASK, message)
-    return message
+    return STRAY.sub(rf"\1:{MASK}@", message)
 
 
 def without_literals(statement: str) -> str:

@@ -49,6 +49,13 @@ def written_name(table: TableName) -> str:
     return ".".join('"' + part.replace('"', '""') + '"' if {*part} & {*'".='} else part for part in parts)
 
 
+def argument(table: TableName | TableRef, *kinds: str) -> str:
+    """A table, with kinds or without, as it is typed in a shell: for a command that is proposed."""
+    import shlex
+
+    return shlex.quote(f"{table}={','.join(kinds)}" if kinds else str(table))
+
+
 def parse_name(text: str) -> TableName:
     """Read ``[SCHEMA.]NAME``.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from storage_admin.access import is_lenient, narrow_texts
 from storage_admin.changes import AddColumn, Status
 from storage_admin.compare import difference, identify
+from storage_admin.naming import argument
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -71,7 +72,7 @@ def plan_notes(plans: Sequence[Plan], catalog: Catalog, dialect: Dialect, *, det
         others = f" (and {len(ambiguous) - 1} more)" if len(ambiguous) > 1 else ""
         yield (
             f"{first.table}{others} has the shape of {' and '.join(first.kinds)}, and tables for {kind} began with "
-            f"the same one; if it is to hold {kind}, say so once: storage-admin upgrade {first.table}={kind}"
+            f"the same one; if it is to hold {kind}, say so once: storage-admin upgrade {argument(first.table, kind)}"
         )
 
 

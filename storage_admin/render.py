@@ -25,6 +25,7 @@ from typing_extensions import assert_never
 from storage_admin.alters import combined
 from storage_admin.changes import AddColumn, CreateIndex, CreateSchema, CreateTable, RebuildIndex, SetDefault
 from storage_admin.schema import TableName
+from storage_admin.texts import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -153,7 +154,7 @@ def script(plans: Iterable[Plan], dialect: Dialect, header: str) -> str:
         body = (*dialect.begin, *body, "COMMIT") if body and dialect.begin else body
         body = (*body, *render_changes(plan.table, plan.concurrent, dialect))
         parts.append("\n".join([f"-- {title(plan)}", *(f"{statement};" for statement in body)]))
-    head = "\n".join(f"-- {comment(line)}" for line in (header, dialect.remark) if line)
+    head = "\n".join(f"-- {one_line(line)}" for line in (header, dialect.remark) if line)
     return "\n\n".join([head, *parts]) + "\n" if parts else ""
 
 
@@ -185,7 +186,7 @@ def steps(plans: Iterable[Plan], dialect: Dialect) -> tuple[Step, ...]:
 def title(plan: Plan) -> str:
     """What a plan does, on one line."""
     kinds = ", ".join(plan.kinds)
-    return f"{comment(str(plan.table))} ({kinds}): version {plan.version or 'none'} -> {plan.target_version}"
+    return f"{plan.table} ({kinds}): version {plan.version or 'none'} -> {plan.target_version}"
 
 
 def grants(
@@ -204,11 +205,6 @@ def grants(
     if create and table.schema is not None:
         found.append(f"GRANT USAGE, CREATE ON SCHEMA {quote(table.schema)} TO {quote(owner or role)}")
     return tuple(found)
-
-
-def comment(text: str) -> str:
-    """A text that stays within one line of comment, whatever is in a name."""
-    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _operate(change: Change, operations: Operations, table: TableName, dialect: Dialect) -> None:

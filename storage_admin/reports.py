@@ -22,6 +22,11 @@ class DatabaseInfo(msgspec.Struct, frozen=True):
     url: str
 
     @property
+    def server(self) -> str:
+        """The product, and its version where that is known."""
+        return f"{self.dialect} {self.server_version}".strip()
+
+    @property
     def record(self) -> Dialect:
         """What is known of a database of this sort and version."""
         version = tuple(int(part) for part in self.server_version.split(".") if part.isdecimal())

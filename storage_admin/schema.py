@@ -59,10 +59,17 @@ class TableSchema(msgspec.Struct, frozen=True):
         return tuple(column.name for column in self.columns if column.primary_key)
 
 
+def seen(text: str, but: str = "") -> str:
+    """A text with what nobody sees written out, but for some characters: one may turn a line around, or end it."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in but else repr(c)[1:-1] for c in text)
+
+
 def quoted(name: str) -> str:
     """A name as a user writes it: in double quotes where it holds a dot, an equals sign or a quote, on one line."""
-    visible = "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
-    return visible if visible and not set(visible) & set('".=') else '"' + visible.replace('"', '""') + '"'
+    shown = seen(name)
+    return shown if shown and not set(shown) & set('".=') else '"' + shown.replace('"', '""') + '"'
 
 
 class TableName(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from storage_admin import changes as c
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 KILO = 1024
 
@@ -16,6 +16,23 @@ KILO = 1024
 def count_text(number: int, what: str) -> str:
     """``1 table``, ``2 tables``."""
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def one_line(text: str, but: str = "") -> str:
+    """A text of somebody else without what ends a line, or what a terminal obeys, but for some characters."""
+    return "".join(c if c.isprintable() or c in but else "?" for c in text)
+
+
+def did_you_mean(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """`` Did you mean this?``, or nothing where nothing that is known is as similar."""
+    import difflib  # not free, and needed by nobody who makes no mistake
+
+    return meant_text(difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff))
+
+
+def meant_text(words: Sequence[str]) -> str:
+    """`` Did you mean this or that?``, or nothing."""
+    return f" Did you mean {' or '.join(words)}?" if words else ""
 
 
 def size_text(size: int | None) -> str:

@@ -10,13 +10,14 @@ import click
 from storage_admin.cli.options import (
     catalog,
     database_options,
-    known_secrets,
     lock_file_option,
     open_admin,
     tables_argument,
 )
 from storage_admin.cli.settings import shared
+from storage_admin.cli.talk import voice
 from storage_admin.cli.targets import OverTargets
+from storage_admin.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,10 +39,9 @@ def _states(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[s
     if named == ("none",):
         return ()
     if unknown := [word for word in named if word not in STATES]:
-        import difflib
+        from storage_admin.texts import did_you_mean
 
-        close = difflib.get_close_matches(unknown[0], STATES, n=1)
-        hint = f" Did you mean {close[0]}?" if close else ""
+        hint = did_you_mean(unknown[0], STATES)
         raise click.BadParameter(f"{unknown[0]!r} is no state. There are: {', '.join(STATES)}, or none.{hint}")
     return named
 
@@ -136,13 +136,12 @@ def _for_ci(output: str, fail_on: tuple[str, ...], annotate: str | None, look: C
     from storage_admin.cli.ci import places
     from storage_admin.cli.ci.results import results
     from storage_admin.errors import StorageAdminError
-    from storage_admin.messages import redact
 
     form: Any = import_module(f"storage_admin.cli.ci.{output}")
     try:
         survey, versions, lock = look()
     except StorageAdminError as error:
-        form.failed(redact(str(error), known_secrets()))
+        form.failed(voice.redacted(str(error)))
         raise
     if annotate is not None:
         place = places.in_file(Path(annotate))
@@ -159,7 +158,7 @@ def _show(survey: Survey, versions: Catalog, output: str, *, sql: bool) -> None:
 
     if output != "table":
         statements = _statements(survey) if sql else None
-        out.emit(survey_document(survey, versions, survey.database.record, statements=statements), output)
+        out.emit(survey_document(survey, versions, statements=statements), output)
     elif survey.status is not Status.CURRENT:
         rows = [
             (
@@ -188,7 +187,6 @@ def _statements(survey: Survey) -> dict[Plan, tuple[str, ...]]:
 
 def _show_sql(survey: Survey) -> None:
     from storage_admin.render import script
-    from storage_admin.version import __version__
 
     if text := script(survey.plans, survey.database.record, f"storage-admin {__version__}: from {survey.database.url}"):
         click.echo(f"\n{text}", nl=False)

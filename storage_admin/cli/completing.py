@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 TIMEOUT = "STORAGE_ADMIN_COMPLETION_TIMEOUT"
 SECONDS = "1"  # that a person waits for a key, without that
-PLAIN = r"[\w.$-]+"  # what no shell reads in another way
+PLAIN = re.compile(r"[\w.][\w.-]*")  # what no shell reads in another way
 
 
 def tables(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -25,7 +25,7 @@ def tables(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
     name, separator, kinds = incomplete.partition("=")
     if separator:
         return [f"{name}={kind}" for kind in _kinds(kinds)]
-    names = [name for name in _names(ctx) if re.fullmatch(PLAIN, name)]
+    names = [name for name in _names(ctx) if PLAIN.fullmatch(name)]
     found = [name for name in names if name.startswith(incomplete)]
     return found or [name for name in names if name.rpartition(".")[2].startswith(incomplete)]
 
@@ -43,7 +43,8 @@ def targets(ctx: click.Context, _param: click.Parameter, incomplete: str) -> lis
         file = settings_file(ctx)
     except Exception:  # noqa: BLE001 - an error would be in the middle of what is being typed
         return []
-    return [] if file is None else [name for name in file.settings.targets if name.startswith(incomplete)]
+    known = [] if file is None else file.settings.targets
+    return [name for name in known if name.startswith(incomplete) and PLAIN.fullmatch(name)]
 
 
 def _kinds(incomplete: str) -> list[str]:

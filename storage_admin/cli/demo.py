@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from storage_admin.cli.options import debug_option
+from storage_admin.cli.talk import talk_options
 
 if TYPE_CHECKING:
     from storage_admin.demo import Look
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @click.command("demo")
 @click.argument("file", default="storage-admin-demo.db", type=click.Path(dir_okay=False))
 @click.option("--no-upgrade", is_flag=True, help="Make the file and stop: inspect and upgrade it yourself.")
-@debug_option
+@talk_options
 def command(file: str, no_upgrade: bool) -> int:
     """Make a SQLite file with tables and conversations as four old releases left them, and upgrade it.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from storage_admin.cli.documents import FORMAT, Database, Document
+from storage_admin.cli.documents import FORMAT, Database, Document, database_row
 from storage_admin.doctor.findings import Level
 
 if TYPE_CHECKING:
@@ -35,10 +35,9 @@ class DiagnosisDocument(Document):
 
 def diagnosis_document(diagnosis: Diagnosis, redacted: Callable[[str], str]) -> DiagnosisDocument:
     """The document of a diagnosis, with ``redacted`` applied to all that a database may have said."""
-    info = diagnosis.database
     return DiagnosisDocument(
         format=FORMAT,
-        database=Database(dialect=info.dialect, server_version=info.server_version, url=info.url),
+        database=database_row(diagnosis.database),
         level=diagnosis.level,
         findings=[finding_row(finding, redacted) for finding in diagnosis.findings],
     )

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from storage_admin.cli.options import database_options, known_secrets, open_admin, output_option, role_option
+from storage_admin.cli.options import database_options, open_admin, output_option, role_option
+from storage_admin.cli.talk import voice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from storage_admin.doctor import Diagnosis, Finding
 
 EXIT_CODES = """\b
@@ -43,40 +42,35 @@ def command(db_url: str | None, schema: str | None, long: float, role: str | Non
     """
     from storage_admin.cli import output as out
     from storage_admin.doctor import Level
-    from storage_admin.messages import redact
 
     diagnosis = open_admin(db_url, schema, role).doctor(long=long)
-
-    def redacted(text: str) -> str:
-        return redact(text, known_secrets())
-
     if output == "table":
-        show(diagnosis, redacted)
+        show(diagnosis)
     else:
         from storage_admin.cli.diagnosis import diagnosis_document
 
-        out.emit(diagnosis_document(diagnosis, redacted), output)
+        out.emit(diagnosis_document(diagnosis, voice.redacted), output)
     return 1 if diagnosis.level is Level.PROBLEM else 0
 
 
-def show(diagnosis: Diagnosis, redacted: Callable[[str], str]) -> None:
+def show(diagnosis: Diagnosis) -> None:
     """Print a diagnosis for people, the gravest first."""
     from storage_admin.cli.output import count_text, say
     from storage_admin.doctor import Level
 
     info = diagnosis.database
-    say(f"{info.dialect} {info.server_version} at {info.url}\n".replace("  ", " "))
+    say(f"{info.server} at {info.url}\n")
     counts = []
     for level in (Level.PROBLEM, Level.WARNING, Level.NOTE, Level.OK):
         findings = [finding for finding in diagnosis.findings if finding.level is level]
         counts += [f"{len(findings)} {level.value}" if level is Level.OK else count_text(len(findings), level.value)]
         for finding in findings:
-            _show(finding, redacted)
+            _show(finding)
     say(f"\n{', '.join(counts)}. docs/troubleshooting.md has a section for each rule.")
 
 
-def _show(finding: Finding, redacted: Callable[[str], str]) -> None:
+def _show(finding: Finding) -> None:
     level = finding.level.value
-    click.echo(f"{click.style(level.ljust(WIDTH), fg=COLOURS[level])} {finding.rule}: {redacted(finding.seen)}")
+    click.echo(f"{click.style(level.ljust(WIDTH), fg=COLOURS[level])} {finding.rule}: {voice.redacted(finding.seen)}")
     if finding.advice:
-        click.echo(f"{'':{WIDTH}} -> {redacted(finding.advice)}")
+        click.echo(f"{'':{WIDTH}} -> {voice.redacted(finding.advice)}")

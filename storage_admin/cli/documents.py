@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 from typing_extensions import assert_never
@@ -14,20 +14,23 @@ from storage_admin import changes as c
 from storage_admin.errors import SchemaAhead, SchemaDrifted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from storage_admin.catalog import Catalog
     from storage_admin.dialects import Dialect
     from storage_admin.history import Revision
-    from storage_admin.reports import Outcome, Survey, UpgradeReport
+    from storage_admin.reports import DatabaseInfo, Outcome, Survey, UpgradeReport
 
 FORMAT = 1
 Result = Literal["created", "upgraded", "unchanged", "drifted", "ahead", "failed"]
-
-
 REFUSED: dict[type, Result] = {SchemaDrifted: "drifted", SchemaAhead: "ahead"}
 
 
 class Document(msgspec.Struct, forbid_unknown_fields=True):
     """A part of a document."""
+
+
+Row = TypeVar("Row", bound=Document)
 
 
 class Database(Document):
@@ -217,16 +220,17 @@ class VersionsDocument(Document):
 
 
 def survey_document(
-    survey: Survey, catalog: Catalog, dialect: Dialect, *, statements: dict[c.Plan, tuple[str, ...]] | None = None
+    survey: Survey, catalog: Catalog, *, statements: dict[c.Plan, tuple[str, ...]] | None = None
 ) -> SurveyDocument:
     """The document of a survey, with the statements of each plan where they are given."""
+    dialect = survey.database.record
     tables = [table_row(plan, catalog, dialect) for plan in survey.plans]
     if statements is not None:
         for table, plan in zip(tables, survey.plans, strict=True):
             table.statements = list(statements.get(plan, ()))
     return SurveyDocument(
         format=FORMAT,
-        database=_database(survey),
+        database=database_row(survey.database),
         head=survey.head,
         status=survey.status,
         tables=tables,
@@ -234,9 +238,14 @@ def survey_document(
     )
 
 
-def _database(source: Survey | UpgradeReport) -> Database:
-    info = source.database
-    return Database(dialect=info.dialect, server_version=info.server_version, url=info.url)
+def database_row(info: DatabaseInfo) -> Database:
+    """What is known of a database."""
+    return msgspec.convert(info, Database, from_attributes=True)
+
+
+def rows_of(row: type[Row], values: Iterable[msgspec.Struct]) -> list[Row]:
+    """Values as rows that have fields of the same names."""
+    return [msgspec.convert(value, row, from_attributes=True) for value in values]
 
 
 def table_row(plan: c.Plan, catalog: Catalog, dialect: Dialect) -> Table:
@@ -300,7 +309,7 @@ def upgrade_document(report: UpgradeReport) -> UpgradeDocument:
     """The document of an upgrade."""
     return UpgradeDocument(
         format=FORMAT,
-        database=_database(report),
+        database=database_row(report.database),
         head=report.head,
         changed=any(outcome.changed for outcome in report.outcomes),
         tables=[_upgraded(outcome) for outcome in report.outcomes],

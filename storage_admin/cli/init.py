@@ -10,13 +10,14 @@ import click
 from storage_admin.cli.options import SCHEMA_HELP, open_admin
 from storage_admin.cli.settings import PREFIX, URL_VARIABLES, db_url_option
 from storage_admin.cli.talk import talk_options
+from storage_admin.settings.finding import OWN
 
 if TYPE_CHECKING:
     from storage_admin.reports import Survey
 
 
 @click.command("init")
-@click.argument("file", default="storage-admin.toml", type=click.Path(dir_okay=False), metavar="[FILE]")
+@click.argument("file", default=OWN, type=click.Path(dir_okay=False), metavar="[FILE]")
 @db_url_option
 @click.option("--schema", metavar="NAME", envvar=f"{PREFIX}_SCHEMA", allow_from_autoenv=False, help=SCHEMA_HELP)
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
@@ -46,7 +47,7 @@ def command(file: str, db_url: str | None, schema: str | None, force: bool) -> N
     missing = [name for name in writing.variables_of(writing.without_secrets(url)) if not os.environ.get(name)]
     if missing:
         out.say(f"What is secret is not in it. Before the next command set {' and '.join(missing)}.")
-    if path.name != "storage-admin.toml":
+    if path.name != OWN:
         out.say(f"A file of this name is not looked for: --config {path}, or STORAGE_ADMIN_CONFIG={path}")
 
 

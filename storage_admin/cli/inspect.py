@@ -28,14 +28,13 @@ def command(tables: tuple[str, ...], db_url: str | None, schema: str | None, out
     """Show the session tables: kinds, version, status, what is kept, rows and size. Changes nothing."""
     from storage_admin.cli.documents import survey_document
     from storage_admin.cli.output import emit, show_notes
-    from storage_admin.dialects import dialect_named
 
     admin = open_admin(db_url, schema)
     survey = admin.inspect(tables or None)
     if output == "table":
         show(survey, admin.catalog)
     else:
-        emit(survey_document(survey, admin.catalog, dialect_named(survey.database.dialect)), output)
+        emit(survey_document(survey, admin.catalog), output)
     show_notes(survey.notes)
 
 
@@ -56,7 +55,7 @@ def show(survey: Survey, catalog: Catalog) -> None:
         )
         for plan in survey.plans
     ]
-    out.say(f"{survey.database.dialect} {survey.database.server_version} at {survey.database.url}\n")
+    out.say(f"{survey.database.server} at {survey.database.url}\n")
     out.show_table(headers, rows, right=("Rows", "Size"))
     out.show_drifts(survey.plans)
     for kept, tables in _kept(survey.plans).items():

@@ -22,17 +22,10 @@ if TYPE_CHECKING:
 
 SCHEMA_HELP = "Where to look for tables and to create them; a TABLE with a schema of its own beats it."
 
-debug_option = talk_options
-
 
 def typed(name: str) -> bool:
     """Whether an option is on the command line itself, and is no habit from the environment or the file."""
     return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
-
-
-def known_secrets() -> tuple[str, ...]:
-    """Every secret in a URL that this process has read from anywhere."""
-    return voice.secrets()
 
 
 output_option = click.option(

@@ -33,7 +33,8 @@ COLOURS = {
 }
 
 # The page of a report has the same words; here everybody knows them under these names.
-changes_text, count_text, size_text = texts.changes_text, texts.count_text, texts.size_text
+changes_text, count_text, one_line = texts.changes_text, texts.count_text, texts.one_line
+size_text, time_text = texts.size_text, texts.time_text
 
 
 _collected: list[Document] | None = None
@@ -95,11 +96,6 @@ def _fitting(headers: Sequence[str], rows: list[list[str]], cut: Sequence[str], 
 def cut_text(text: str, length: int) -> str:
     """A text of at most so many characters, with a sign that it went on."""
     return text if len(text) <= length else f"{text[: length - 1]}…"
-
-
-def one_line(text: str) -> str:
-    """A text of somebody else, which must neither break a table nor speak to the terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def show_notes(notes: Iterable[str]) -> None:

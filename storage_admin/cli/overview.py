@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING
 
 from storage_admin.changes import Status
 from storage_admin.cli.diagnosis import Finding, finding_row
-from storage_admin.cli.documents import FORMAT, Database, Document, Table, table_row
-from storage_admin.cli.sessions.documents import GrowthRow, RetentionRow, growth_rows
-from storage_admin.dialects import dialect_named
+from storage_admin.cli.documents import FORMAT, Database, Document, Table, database_row, rows_of, table_row
+from storage_admin.cli.sessions.documents import GrowthRow, RetentionRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from storage_admin.history import Revision
     from storage_admin.overview import Age, Overview, TableView
-    from storage_admin.sessions import Retention, Statistics
+    from storage_admin.sessions import Statistics
 
 
 class AgeRow(Document):
@@ -96,33 +95,29 @@ class OverviewDocument(Document):
 
 def overview_document(overview: Overview) -> OverviewDocument:
     """The document of an overview."""
-    info = overview.database
     return OverviewDocument(
         format=FORMAT,
         made=overview.made,
-        database=Database(dialect=info.dialect, server_version=info.server_version, url=info.url),
+        database=database_row(overview.database),
         head=overview.catalog.head,
         status=overview.status,
         tables=[_table(overview, view) for view in overview.tables],
         findings=[finding_row(finding) for finding in overview.findings],
-        days=growth_rows(overview.days),
-        months=growth_rows(overview.months),
-        ages=_ages(overview.ages),
-        retentions=_retentions(overview.retentions),
+        days=rows_of(GrowthRow, overview.days),
+        months=rows_of(GrowthRow, overview.months),
+        ages=rows_of(AgeRow, overview.ages),
+        retentions=rows_of(RetentionRow, overview.retentions),
         notes=list(overview.notes),
-        not_measured=[GapRow(what=gap.what, why=gap.why) for gap in overview.gaps],
+        not_measured=rows_of(GapRow, overview.gaps),
     )
 
 
 def _table(overview: Overview, view: TableView) -> ReportedTable:
-    table = table_row(view.plan, overview.catalog, dialect_named(overview.database.dialect))
+    table = table_row(view.plan, overview.catalog, overview.database.record)
     table.statements = list(view.statements)
     return ReportedTable(
         table=table,
-        indexes=[
-            IndexRow(name=index.name, columns=list(index.columns), unique=index.unique, state=index.state)
-            for index in view.indexes
-        ],
+        indexes=rows_of(IndexRow, view.indexes),
         findings=[finding_row(finding) for finding in view.findings],
         numbers=_numbers(view.statistics, view.ages) if view.statistics is not None else None,
         unread=view.unread,
@@ -138,9 +133,9 @@ def _numbers(counted: Statistics, ages: Iterable[Age]) -> NumbersRow:
         bytes=counted.bytes,
         oldest=counted.oldest,
         newest=counted.newest,
-        months=growth_rows(counted.months),
-        ages=_ages(ages),
-        retentions=_retentions(counted.retentions),
+        months=rows_of(GrowthRow, counted.months),
+        ages=rows_of(AgeRow, ages),
+        retentions=rows_of(RetentionRow, counted.retentions),
     )
 
 
@@ -150,11 +145,3 @@ def _upgrade(revision: Revision) -> UpgradeRow:
         from_version=revision.from_version,
         to_version=revision.to_version,
     )
-
-
-def _ages(ages: Iterable[Age]) -> list[AgeRow]:
-    return [AgeRow(days=age.days, below=age.below, sessions=age.sessions, bytes=age.bytes) for age in ages]
-
-
-def _retentions(retentions: Iterable[Retention]) -> list[RetentionRow]:
-    return [RetentionRow(days=r.days, sessions=r.sessions, bytes=r.bytes) for r in retentions]

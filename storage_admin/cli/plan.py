@@ -17,6 +17,7 @@ from storage_admin.cli.options import (
     typed,
 )
 from storage_admin.cli.targets import OverTargets
+from storage_admin.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -107,13 +108,13 @@ def show(admin: StorageAdmin, survey: Survey, *, output: str) -> None:
                 click.echo("".join(f"  {line}\n" for s in render(plan, dialect) for line in f"{s};".splitlines()))
     else:
         statements = {plan: render(plan, dialect) for plan in survey.plans if plan.runnable}
-        out.emit(survey_document(survey, admin.catalog, dialect, statements=statements), output)
+        out.emit(survey_document(survey, admin.catalog, statements=statements), output)
     talk(survey, remark=dialect.remark if output == "table" else "")
 
 
 def header(survey: Survey) -> str:
     """What made a script, and for which database."""
-    return f"storage-admin {_version()}: computed for {survey.database.url}"
+    return f"storage-admin {__version__}: computed for {survey.database.url}"
 
 
 def talk(survey: Survey, *, remark: str = "") -> None:
@@ -167,15 +168,9 @@ def _offline(
             raise KindNeeded(table=ref, reason="is planned without a database", kinds="KIND")
         name = TableName((ref.schema or schema or record.default_schema) if record.has_schemas else None, ref.name)
         plans.append(plan_between(name, ref.kinds, known, record, start=start, to=to))
-    text = f"storage-admin {_version()}: from version {start} to {to or known.head}, {record.title}"
+    text = f"storage-admin {__version__}: from version {start} to {to or known.head}, {record.title}"
     if layout and into:
         _write(plans, record, text, layout, into)
     else:
         click.echo(script(plans, record, text), nl=False)
     return 0
-
-
-def _version() -> str:
-    from storage_admin.version import __version__
-
-    return __version__

@@ -30,6 +30,16 @@ def commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.
             yield from commands(command, f"{prefix}{name} ")
 
 
+def arguments(command: click.Command) -> list[str]:
+    """The arguments of a command, as its usage has them."""
+    return [p.metavar or f"[{p.human_readable_name}]" for p in command.params if isinstance(p, click.Argument)]
+
+
+def value_of(option: click.Option) -> str:
+    """What an option takes, in a word; nothing for a flag."""
+    return "" if option.is_flag else option.metavar or "|".join(map(str, getattr(option.type, "choices", ())))
+
+
 def variables(group: click.Group) -> tuple[Variable, ...]:
     """Every variable, those of all commands first."""
     found: dict[str, Variable] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from storage_admin.cli.options import (
@@ -40,23 +42,11 @@ def command(
 
     An index on a column that is missing is left, as is all else that upgrade would do; a note says so.
     """
-    from storage_admin.cli import plan as plan_command, upgrade
-    from storage_admin.cli.output import say
-    from storage_admin.cli.progress import progress
-    from storage_admin.errors import UpgradeFailed
+    from storage_admin.cli.upgrade import carry_out, preview
     from storage_admin.locking import Patience
 
     admin = open_admin(db_url, schema, role)
     if dry_run:
-        survey = admin.plan(tables or None, only_indexes=True)
-        plan_command.show(admin, survey, output=output)
-        say("Nothing was changed.")
-        return plan_command.exit_code(survey)
-    try:
-        with progress("repair") as told:
-            report = admin.repair(tables or None, patience=Patience(lock_timeout, wait), jobs=jobs, progress=told)
-        upgrade.show(report, output)
-    except UpgradeFailed as error:
-        upgrade.show(error.report, output)
-        raise
-    return 0
+        return preview(admin, admin.plan(tables or None, only_indexes=True), output)
+    patience = Patience(lock_timeout, wait)
+    return carry_out("repair", partial(admin.repair, tables or None, patience=patience, jobs=jobs), output)

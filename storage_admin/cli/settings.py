@@ -77,7 +77,10 @@ def _read(named: str | None) -> SettingsFile | None:
 
     from storage_admin.settings.finding import find
 
-    path = Path(named) if named is not None else find(Path.cwd())
+    try:
+        path = Path(named) if named is not None else find(Path.cwd())
+    except FileNotFoundError:  # the folder that we are in was removed
+        return None
     if path is None:
         return None
     from storage_admin.settings.reading import read

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from io import StringIO
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -100,10 +101,12 @@ class Voice:
 
     def facts_of(self, error: Exception) -> dict[str, Any]:
         """What an error knows, as far as a record can hold it."""
+        from storage_admin.naming import TableRef
+        from storage_admin.schema import TableName
+
         facts = getattr(error, "facts", {})
-        texts = {
-            key: self.redacted(str(value)) for key, value in facts.items() if isinstance(value, (str, os.PathLike))
-        }
+        short = (str, os.PathLike, TableName, TableRef)
+        texts = {key: self.redacted(str(value)) for key, value in facts.items() if isinstance(value, short)}
         return texts | {key: value for key, value in facts.items() if isinstance(value, (bool, int, float))}
 
     def misused(self, error: click.ClickException) -> int:
@@ -111,9 +114,12 @@ class Voice:
         code = 64 if isinstance(error, click.UsageError) else 1
         error = _naming_the_variable(error)
         if self.json:
-            self(error.format_message(), event="error", level="error", error=type(error).__name__, exit_code=code)
+            message = self.redacted(error.format_message())
+            self(message, event="error", level="error", error=type(error).__name__, exit_code=code)
         else:
-            error.show()
+            shown = StringIO()
+            error.show(shown)
+            click.echo(self.redacted(shown.getvalue()), err=True, nl=False)
         return code
 
 
@@ -142,7 +148,7 @@ def _naming_the_variable(error: click.ClickException) -> click.ClickException:
     if isinstance(error, click.BadParameter) and error.ctx is not None and error.param is not None:
         source = error.ctx.get_parameter_source(error.param.name or "")
         if source is ParameterSource.ENVIRONMENT:
-            said = f"{error.message} It comes from {variable_of(error.ctx, error.param)}."
+            said = f"{error.message.rstrip('.')}. It comes from {variable_of(error.ctx, error.param)}."
             return click.BadParameter(said, error.ctx, error.param)
     return error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -21,7 +22,10 @@ from storage_admin.cli.settings import Setting
 from storage_admin.cli.targets import OverTargets
 
 if TYPE_CHECKING:
-    from storage_admin.reports import UpgradeReport
+    from collections.abc import Callable
+
+    from storage_admin.admin import StorageAdmin
+    from storage_admin.reports import Survey, UpgradeReport
 
 
 @click.command("upgrade", cls=OverTargets)
@@ -51,23 +55,33 @@ def command(
     output: str,
 ) -> int:
     """Bring the tables to the newest version. Only adds; create a missing table by naming its kind: NAME=KIND."""
-    from storage_admin.cli import plan as plan_command
-    from storage_admin.cli.output import say
-    from storage_admin.cli.progress import progress
-    from storage_admin.errors import UpgradeFailed
     from storage_admin.locking import Patience
 
     admin = open_admin(db_url, schema, role)
     if dry_run:
-        survey = admin.plan(tables or None, to=to)
-        plan_command.show(admin, survey, output=output)
-        say("Nothing was changed.")
-        return plan_command.exit_code(survey)
+        return preview(admin, admin.plan(tables or None, to=to), output)
+    patience = Patience(lock_timeout, wait, allow_copy)
+    return carry_out("upgrade", partial(admin.upgrade, tables or None, to=to, patience=patience, jobs=jobs), output)
+
+
+def preview(admin: StorageAdmin, survey: Survey, output: str) -> int:
+    """Print what would be done."""
+    from storage_admin.cli import plan
+    from storage_admin.cli.output import say
+
+    plan.show(admin, survey, output=output)
+    say("Nothing was changed.")
+    return plan.exit_code(survey)
+
+
+def carry_out(name: str, work: Callable[..., UpgradeReport], output: str) -> int:
+    """Do it, and print what was done, where some of it failed too. Raises as the work."""
+    from storage_admin.cli.progress import progress
+    from storage_admin.errors import UpgradeFailed
+
     try:
-        with progress("upgrade") as told:
-            report = admin.upgrade(
-                tables or None, to=to, patience=Patience(lock_timeout, wait, allow_copy), jobs=jobs, progress=told
-            )
+        with progress(name) as told:
+            report = work(progress=told)
         show(report, output)
     except UpgradeFailed as error:
         show(error.report, output)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from storage_admin.cli.options import catalog, debug_option, output_option, typed
+from storage_admin.cli.options import catalog, output_option, typed
+from storage_admin.cli.talk import talk_options
 
 if TYPE_CHECKING:
     from storage_admin.catalog import Catalog, Version
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 @click.argument("number", type=int, required=False, metavar="[N]")
 @click.option("--verify", is_flag=True, help="Check that no released version file was changed.")
 @output_option
-@debug_option
+@talk_options
 def command(number: int | None, verify: bool, output: str) -> None:
     """Show the catalogue: every version, or the tables of version N."""
     from storage_admin.cli import output as out

@@ -55,9 +55,8 @@ def command(
     survey = admin.wait(tables or None, timeout=timeout, interval=interval, fail_fast=fail_fast, told=_tell)
     if output != "table":
         from storage_admin.cli.documents import survey_document
-        from storage_admin.dialects import dialect_named
 
-        out.emit(survey_document(survey, admin.catalog, dialect_named(survey.database.dialect)), output)
+        out.emit(survey_document(survey, admin.catalog), output)
     out.show_notes(survey.notes)
     out.say(out.summary(plan.status.value for plan in survey.plans))
     return 0

@@ -206,7 +206,7 @@ class NotCurrent(DatabaseError):
 
 class NoSuchTable(DatabaseError):
     """There is no table {table} in {database}.{suggestion} `storage-admin inspect` shows which there are. To create it:
-    storage-admin upgrade {table}={kinds}
+    storage-admin upgrade {argument}
     """
 
 

@@ -31,7 +31,9 @@ from storage_admin.errors import (
     StorageAdminError,
     WrittenAlready,
 )
-from storage_admin.render import comment, quiet, steps
+from storage_admin.render import quiet, steps
+from storage_admin.schema import seen
+from storage_admin.texts import one_line
 from storage_admin.toml import TOMLDecodeError, loads
 
 if TYPE_CHECKING:
@@ -225,7 +227,7 @@ def _scripts_of(folder: Path, config: Config) -> Path | None:
 
 
 def _body(part: Sequence[Step], header: str) -> str:
-    lines = [f"# {comment(header)}"]
+    lines = [f"# {one_line(header)}"]
     transactional = all(step.transactional for step in part)
     depth = 4 if transactional else 8
     inner = [line for step in part for line in (f"# {step.title}", *(_call(s, depth) for s in step.statements))]
@@ -246,8 +248,7 @@ def _call(statement: str, depth: int) -> str:
 
 
 def _literal(text: str) -> str:
-    body = text.replace("\\", "\\\\")
-    body = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in body).replace("\n", "\\n")
+    body = seen(text.replace("\\", "\\\\"))
     quote = '"' if body.count('"') <= body.count("'") else "'"
     return quote + body.replace(quote, "\\" + quote) + quote
 

@@ -112,10 +112,11 @@ class TableTest(pytest.Item):
 def _url(config: pytest.Config) -> str | None:
     """The configured database; a relative path of a SQLite file counts from the folder of the settings."""
     url: str | None = config.getoption("storage_admin_url") or config.getini("storage_admin_url")
-    scheme, separator, path = (url or "").partition(":///")
-    if separator and scheme.startswith("sqlite") and path not in ("", ":memory:"):
-        return f"{scheme}:///{config.rootpath / path}"  # an absolute path stays what it is
-    return url or None
+    if not url:
+        return None
+    from storage_admin.settings.variables import within
+
+    return within(config.rootpath, url)
 
 
 def _server(request: pytest.FixtureRequest) -> str | URL:

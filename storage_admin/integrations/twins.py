@@ -17,7 +17,7 @@ from sqlalchemy.schema import CreateSchema, DropSchema
 
 from storage_admin.admin import StorageAdmin
 from storage_admin.changes import Status
-from storage_admin.database import connected, dialect_of, make_engine, parse_url
+from storage_admin.database import connected, dialect_of, make_engine
 from storage_admin.inspector import find_tables
 from storage_admin.naming import TableRef
 from storage_admin.schema import TableName
@@ -138,7 +138,7 @@ def _in_a_file(admin: StorageAdmin, plan: Plan) -> Iterator[tuple[StorageAdmin, 
         with closing(sqlite3.connect(path)) as copy:
             for statement in statements:
                 copy.execute(statement)
-        yield StorageAdmin(parse_url(f"sqlite:///{path}")), None
+        yield StorageAdmin(sa.URL.create("sqlite", database=str(path))), None
 
 
 # --- the comparison ----------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from sqlalchemy import exc
 
 from storage_admin.database import dialect_of
-from storage_admin.dialects import dialect_named
 from storage_admin.doctor import Finding, Level, reading
 from storage_admin.errors import QueryFailed
 from storage_admin.inspector import holds_more_than
@@ -63,8 +62,7 @@ def look(
     secrets = secrets_in(admin.url.render_as_string(hide_password=False))
     # What inspect notes is said by the diagnosis too, in fewer words.
     found = [_redacted(finding, secrets) for finding in diagnosis.findings if finding.rule != "notes"]
-    version = tuple(int(part) for part in survey.database.server_version.split(".") if part.isdecimal())
-    dialect = dialect_named(survey.database.dialect).of_version(version)
+    dialect = survey.database.record
     views = tuple(_view(plan, counted, found, revisions, dialect) for plan in survey.plans)
     gaps += _unread(views)
     gaps += [Gap(f.objects[0], f.seen.partition(": ")[2]) for f in found if f.rule == "not-looked-at"]

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
+from storage_admin.schema import seen
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 TICKS = "`"
+LAYOUT = "\n\t"  # of SQL, which is shown as it is
 
 
 def tag(name: str, *children: object, **attributes: object) -> Markup:
@@ -29,7 +32,7 @@ def group(*children: object) -> Markup:
 
 def _joined(children: Iterable[object]) -> str:
     return "".join(
-        each if isinstance(each, Markup) else escape(seen(str(each))) for each in children if each is not None
+        each if isinstance(each, Markup) else escape(seen(str(each), LAYOUT)) for each in children if each is not None
     )
 
 
@@ -37,19 +40,12 @@ def _attribute(key: str, value: object) -> str:
     if value is None or value is False:
         return ""
     name = key.rstrip("_").replace("_", "-")
-    return f" {name}" if value is True else f' {name}="{escape(seen(str(value)))}"'
-
-
-def seen(text: str) -> str:
-    """A text with what nobody sees written out: a name may hold a character that turns the line around."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+    return f" {name}" if value is True else f' {name}="{escape(seen(str(value), LAYOUT))}"'
 
 
 def breakable(name: object) -> Markup:
     """A name that may be cut into lines between its words."""
-    return Markup("_<wbr>").join(seen(str(name)).split("_"))
+    return Markup("_<wbr>").join(seen(str(name), LAYOUT).split("_"))
 
 
 def coded(text: str) -> Markup:

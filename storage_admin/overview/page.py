@@ -90,9 +90,8 @@ def _skip() -> Markup:
 
 def _header(overview: Overview) -> Markup:
     info = overview.database
-    server = f"{info.dialect} {info.server_version}".strip()
     name = tag("div", tag("p", "Session storage", class_="eyebrow"), tag("h1", database_name(overview)))
-    facts = (tag("span", server), tag("span", info.url), tag("span", f"{time_text(overview.made)} UTC"))
+    facts = (tag("span", info.server), tag("span", info.url), tag("span", f"{time_text(overview.made)} UTC"))
     theme = tag("button", "Dark", type="button", id="theme", hidden=True)
     return tag("header", tag("div", name, theme, class_="top"), tag("p", *facts, class_="facts"))
 

@@ -1,4 +1,4 @@
-"""A file that comes into being whole or not at all: written under another name, to the disk, and renamed at the end."""
+"""A file that comes in parts, and is there whole or not at all: hashed, compressed, and with a manifest beside it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 import msgspec
 from typing_extensions import Self
 
-from storage_admin.errors import BadExport, FileExists, FileInUse, NotWrittenToFile, ReaderGone, SomeLeftOut
+from storage_admin.atomic import opened, part_of, refuse, sync_folder, write_synced
+from storage_admin.errors import BadExport, FileInUse, NotWrittenToFile, ReaderGone, SomeLeftOut
 from storage_admin.schema import TableName  # noqa: TC001 - msgspec reads the annotations
 from storage_admin.sessions.formats import Header  # noqa: TC001 - as the one above
 
@@ -156,7 +157,7 @@ class Archive:
         if self.path is None:
             return
         beside = manifest_path(self.path)
-        new = beside.with_name(f".{beside.name}.part")
+        new = part_of(beside)
         try:
             if manifest is not None:
                 write_synced(new, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
@@ -173,17 +174,13 @@ class Archive:
 
     @property
     def _temporary(self) -> Path:
-        path = self.path or Path("-")
-        return path.with_name(f".{path.name}.part")
+        return part_of(self.path or Path("-"))
 
     def _opened(self, path: Path) -> BinaryIO:
-        if path.exists() and not path.is_file():  # a rename would put a file in the place of /dev/null
-            raise NotWrittenToFile(path=path, problem="it is there, and is no ordinary file")
-        if not self._force and path.exists():
-            raise FileExists(path=path, otherwise=", or give --force to replace it")
+        refuse(path, force=self._force)
         try:
             # One name, so that what a killed process leaves is used again, and a lock, so that nobody else uses it.
-            file = os.fdopen(os.open(self._temporary, os.O_RDWR | os.O_CREAT, 0o600), "wb")
+            file = os.fdopen(opened(self._temporary, os.O_RDWR), "wb")
         except OSError as error:
             raise NotWrittenToFile(path=path, problem=error.strerror) from error
         try:
@@ -244,23 +241,6 @@ def lock(file: BinaryIO) -> None:
         import fcntl
 
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def write_synced(path: Path, data: bytes) -> None:
-    """Write a small file, to the disk."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Let a new name outlast a loss of power."""
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 def read_manifest(path: Path) -> Manifest | None:

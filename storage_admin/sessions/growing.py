@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import msgspec
 from typing_extensions import Self
 
+from storage_admin.atomic import opened, write_synced
 from storage_admin.errors import (
     ArchiveNotWritten,
     BadExport,
@@ -20,7 +21,7 @@ from storage_admin.errors import (
     NotTheSamePrune,
     NotWrittenToFile,
 )
-from storage_admin.sessions.archive import CHUNK, Archive, Manifest, TableCount, lock, write_synced
+from storage_admin.sessions.archive import CHUNK, Archive, Manifest, TableCount, lock
 from storage_admin.sessions.formats import Header, Trailer, header_of, line, split
 from storage_admin.sessions.tables import SESSION_ID
 from storage_admin.sessions.writers import compressor_for
@@ -56,7 +57,7 @@ class GrowingArchive:
         if self.path.exists():  # a device too
             raise FileExists(path=self.path, otherwise="")
         try:
-            self._file: BinaryIO = os.fdopen(os.open(self.partial, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
+            self._file: BinaryIO = os.fdopen(opened(self.partial, os.O_RDWR), "r+b")
         except OSError as error:
             raise NotWrittenToFile(path=self.path, problem=error.strerror) from error
         try:

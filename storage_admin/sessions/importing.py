@@ -15,7 +15,7 @@ from storage_admin.database import dialect_of
 from storage_admin.errors import BadExport, CannotImport, ColumnsMissing
 from storage_admin.executor import add_columns
 from storage_admin.messages import query_error
-from storage_admin.naming import TableRef
+from storage_admin.naming import TableRef, argument
 from storage_admin.schema import Column, ColumnType
 from storage_admin.sessions.ahead import ahead
 from storage_admin.sessions.archive import Archive, read_manifest, some_left_out, verify
@@ -297,7 +297,7 @@ class Import:
                 table=table.name,
                 file=self.where,
                 columns=", ".join(missing),
-                advice=f"Bring the table up to date (storage-admin upgrade {table.name}), add them,",
+                advice=f"Bring the table up to date (storage-admin upgrade {argument(table.name)}), add them,",
                 option=" ".join(f"--without {name}" for name in missing),
             )
         return tuple(column for column in usable if column.name in header.columns)

@@ -26,6 +26,8 @@ def find(start: Path) -> Path | None:
     Raises:
         BadSettings: two files of one folder have settings, or one cannot be read.
     """
+    if not os.access(start, os.X_OK):  # the folder of whoever called sudo
+        return None
     above = [start, *start.parents]
     root = next((number for number, folder in enumerate(above) if (folder / ROOT).exists()), 0)
     for folder in above[: root + 1]:

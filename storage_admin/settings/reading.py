@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,10 +11,11 @@ import msgspec
 from storage_admin.errors.settings import BadSettings, NoSuchTarget
 from storage_admin.settings.finding import SHARED, TABLE, loaded, shown, text_of
 from storage_admin.settings.keys import Settings, Target, keys
-from storage_admin.settings.variables import expanded, expanded_url
+from storage_admin.settings.variables import expanded, expanded_url, seen_from
+from storage_admin.texts import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
 AnyTarget = TypeVar("AnyTarget", bound=Target)
 HEADER = re.compile(r"\s*\[\[?(?P<keys>[^\[\]]+)\]")
@@ -71,10 +71,7 @@ class SettingsFile(msgspec.Struct, frozen=True):
                 return expanded(text, variables)
             return seen_from(Path.cwd(), expanded_url(text, variables), self.path.parent)
         except ValueError as error:
-            raise BadSettings(file=self.shown, problem=self._said(where, str(error)), suggestion="") from None
-
-    def _said(self, where: tuple[str, ...], problem: str) -> str:
-        return said(self.path, self.text, where, problem)
+            raise _mistake(self.path, self.text, where, str(error)) from None
 
 
 def read(path: Path) -> SettingsFile:
@@ -88,30 +85,12 @@ def read(path: Path) -> SettingsFile:
     targets = section.pop("targets", {}) if isinstance(section, dict) else {}
     top = _checked(path, text, (), section, Settings)
     if not isinstance(targets, dict):
-        raise BadSettings(file=shown(path), problem=said(path, text, ("targets",), "must be tables"), suggestion="")
+        raise _mistake(path, text, ("targets",), "must be tables")
     read_targets = {name: _checked(path, text, ("targets", name), each, Target) for name, each in targets.items()}
     for name, each in read_targets.items():
         if each.db_url is None:
-            problem = said(path, text, ("targets", name), "has no db-url")
-            raise BadSettings(file=shown(path), problem=problem, suggestion="")
+            raise _mistake(path, text, ("targets", name), "has no db-url")
     return SettingsFile(path, shown(path), msgspec.structs.replace(top, targets=read_targets), text)
-
-
-def seen_from(folder: Path, url: str, meant_from: Path) -> str:
-    """A URL of a SQLite file whose path is relative, and meant from one folder, as it is written in another one."""
-    scheme, separator, rest = url.partition(":///")
-    path = rest.partition("?")[0]
-    relative = scheme.startswith("sqlite") and separator and path and not path.startswith(("/", ":", "file:"))
-    if not relative or folder.resolve() == meant_from.resolve():
-        return url
-    return f"{scheme}:///{os.path.relpath(meant_from, folder)}/{rest}"
-
-
-def said(path: Path, text: str, where: tuple[str, ...], problem: str) -> str:
-    """A problem with a key, and the line that it is on, where that can be told."""
-    prefix = TABLE if _in_a_table(path, loaded(path, text)) else ()
-    line = line_of(text, (*prefix, *where))
-    return f"{'.'.join(where)} {problem}{f' (line {line})' if line else ''}"
 
 
 def line_of(text: str, where: tuple[str, ...]) -> int | None:
@@ -131,42 +110,40 @@ def line_of(text: str, where: tuple[str, ...]) -> int | None:
     return found
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`` Did you mean this?``, or nothing."""
-    import difflib  # not free, and needed by nobody who makes no mistake
-
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f" Did you mean {close[0]}?" if close else ""
-
-
 # --- inside ------------------------------------------------------------------------------------------------
+
+
+def _mistake(path: Path, text: str, where: tuple[str, ...], problem: str, suggestion: str = "") -> BadSettings:
+    """What is wrong with a key, and the line that it is on, where that can be told."""
+    prefix = TABLE if _in_a_table(path, loaded(path, text)) else ()
+    line = line_of(text, (*prefix, *where))
+    told = f"{'.'.join(where)} {problem}{f' (line {line})' if line else ''}"
+    return BadSettings(file=shown(path), problem=told, suggestion=suggestion)
 
 
 def _in_a_table(path: Path, content: dict[str, Any]) -> bool:
     return path.name == SHARED or TABLE[0] in content
 
 
-def _section(path: Path, text: str) -> dict[str, Any]:
-    content = loaded(path, text)
+def _section(path: Path, text: str) -> Any:
+    content: Any = loaded(path, text)
     for key in TABLE if _in_a_table(path, content) else ():
-        content = content.get(key, {})
+        content = content.get(key, {}) if isinstance(content, dict) else content
     return content
 
 
 def _checked(path: Path, text: str, place: tuple[str, ...], section: Any, kind: type[AnyTarget]) -> AnyTarget:
     known = keys(kind)
     if not isinstance(section, dict):
-        raise BadSettings(file=shown(path), problem=said(path, text, place or TABLE, "must be a table"), suggestion="")
+        raise _mistake(path, text, place or TABLE, "must be a table")
     if unknown := next((key for key in section if key not in known), None):
-        problem = said(path, text, (*place, unknown), "is no setting")
         listed = f"{did_you_mean(unknown, known)} There are: {', '.join(known)}."
-        raise BadSettings(file=shown(path), problem=problem, suggestion=listed)
+        raise _mistake(path, text, (*place, unknown), "is no setting", listed)
     try:
         return msgspec.convert(section, kind)
     except msgspec.ValidationError as error:
         key = str(error).rpartition("`$.")[2].rstrip("`")
-        problem = said(path, text, (*place, key), f"must be {known[key].must_be}")
-        raise BadSettings(file=shown(path), problem=problem, suggestion="") from None
+        raise _mistake(path, text, (*place, key), f"must be {known[key].must_be}") from None
 
 
 def _parts(keys: str) -> tuple[str, ...]:

@@ -1,16 +1,20 @@
-"""``${NAME}`` in a setting: what it stands for, and how it is written where a URL has rules of its own."""
+"""``${NAME}`` in a setting: what it stands for, and how a URL has it; and from which folder a URL is meant."""
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
 VARIABLE = re.compile(r"\$\$\{|\$\{(?P<name>[A-Za-z_]\w*)(?::-(?P<otherwise>[^}]*))?\}|\$\{", re.ASCII)
 PLACEHOLDER = "\0"
+# What stands before a relative path of a SQLite file.
+RELATIVE = re.compile(r"sqlite[^:]*:///(?:file:)?(?!$|[/:?]|file:|[A-Za-z]:[/\\])")
 AUTHORITY = re.compile(r"[^:/?#@]*://(?P<user>[^/?#]*)@")
 
 
@@ -37,6 +41,23 @@ def expanded_url(text: str, variables: Mapping[str, str]) -> str:
         if character == PLACEHOLDER
     ]
     return _filled(text, variables, lambda value, number: quote(value, safe="") if escaped[number] else value)
+
+
+def within(folder: Path | str, url: str) -> str:
+    """A URL of a SQLite file whose path is relative, with a folder before that; any other as it is."""
+    before = RELATIVE.match(url)
+    return f"{before[0]}{folder}/{url[before.end() :]}" if before else url
+
+
+def seen_from(folder: Path, url: str, meant_from: Path) -> str:
+    """A URL of a SQLite file whose path is relative, and meant from one folder, as it is written in another one."""
+    same = folder.resolve() == meant_from.resolve()
+    return url if same else within(os.path.relpath(meant_from, folder), url)
+
+
+def escaped(text: str) -> str:
+    """A text that holds no variable, as it must be written."""
+    return text.replace("${", "$${")
 
 
 def _filled(text: str, variables: Mapping[str, str], written: Callable[[str, int], str]) -> str:

@@ -7,13 +7,14 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from storage_admin.errors import FileExists, NotWrittenToFile
+from storage_admin import atomic
+from storage_admin.errors import NotWrittenToFile
 from storage_admin.errors.settings import BadSettings
 from storage_admin.messages import SECRET_QUERY
 from storage_admin.settings.finding import SHARED, TABLE, find
 from storage_admin.settings.keys import Target, keys
-from storage_admin.settings.reading import seen_from
-from storage_admin.settings.variables import AUTHORITY, VARIABLE
+from storage_admin.settings.variables import AUTHORITY, VARIABLE, escaped, seen_from
+from storage_admin.texts import count_text
 
 if TYPE_CHECKING:
     from storage_admin.reports import Survey
@@ -34,7 +35,7 @@ TARGETS = f"""
 
 def first_file(path: Path, url: str | None, schema: str | None = None, found: Survey | None = None) -> str:
     """The text of a file: with a URL, but without what is secret in it, and the tables that were found there."""
-    known: dict[str, Any] = {"schema": schema}
+    known: dict[str, Any] = {"schema": escaped(schema) if schema is not None else None}
     if url is not None:
         known["db-url"] = without_secrets(seen_from(path.parent, url, Path.cwd()))
     parts = [HEAD, _found(found)] if found is not None else [HEAD]
@@ -47,13 +48,13 @@ def first_file(path: Path, url: str | None, schema: str | None = None, found: Su
 
 def without_secrets(url: str) -> str:
     """A URL with variables in the place of its password and of other secrets, for a file of settings."""
-    url = url.replace("${", "$${")
+    url = escaped(url)
     authority = AUTHORITY.match(url)
     if authority is not None:
-        user, separator, _ = authority["user"].partition(":")
-        if separator:
+        user, _, password = authority["user"].partition(":")
+        if password:
             url = f"{url[: authority.start('user')]}{user}:${{{PASSWORD}}}{url[authority.end('user') :]}"
-    return re.sub(r"(?<=[?&])([^=&]+)=[^&#]*", _hidden, url)
+    return re.sub(r"(?<=[?&])([^=&]+)=[^&]*", _hidden, url)
 
 
 def variables_of(text: str) -> list[str]:
@@ -65,28 +66,21 @@ def refuse(path: Path, *, force: bool = False) -> None:
     """Refuse a place where a file must not be written.
 
     Raises:
-        FileExists: it is there, and ``force`` is not given. BadSettings: the folder has settings in pyproject.toml.
-        NotWrittenToFile: it is there, and is no ordinary file.
+        BadSettings: the folder has settings in pyproject.toml. And as `atomic.refuse`.
     """
     folder = path.absolute().parent
     if find(folder) == folder / SHARED:
         problem = f"[{'.'.join(TABLE)}] in it are the settings of this folder; go on with them"
         raise BadSettings(file=SHARED, problem=problem, suggestion="")
-    if path.exists() and not path.is_file():
-        raise NotWrittenToFile(path=path, problem="it is there, and is no ordinary file")
-    if path.exists() and not force:
-        raise FileExists(path=path, otherwise=", or give --force to replace it")
+    atomic.refuse(path, force=force)
 
 
 def write(path: Path, text: str, *, force: bool = False) -> None:
     """Write a file whole, or not at all. Raises as `refuse`."""
     refuse(path, force=force)
-    new = path.with_name(f".{path.name}.part")
     try:
-        new.write_text(text, encoding="utf-8")
-        new.replace(path)
+        atomic.write_whole(path, text)
     except OSError as error:
-        new.unlink(missing_ok=True)
         raise NotWrittenToFile(path=path, problem=error.strerror) from error
 
 
@@ -102,15 +96,12 @@ def _hidden(parameter: re.Match[str]) -> str:
 
 
 def _found(survey: Survey) -> str:
-    database = survey.database
     count = len(survey.plans)
-    tables = "no session table yet" if not count else f"{count:,} session table{'s' if count > 1 else ''}:"
-    lines = [f"# {database.dialect} {database.server_version}, with {tables}"]
+    tables = f"{count_text(count, 'session table')}:" if count else "no session table yet"
+    lines = [f"# {survey.database.server}, with {tables}"]
     for plan in survey.plans[:SHOWN]:
         version = "of no version" if plan.version is None else f"at version {plan.version}"
-        name = str(plan.table)
-        shown = name if name.isprintable() else _written(name)  # a line break would end the comment
-        lines.append(f"#   {shown}={','.join(plan.kinds)}  {version}, {plan.status.value}")
+        lines.append(f"#   {plan.table}={','.join(plan.kinds)}  {version}, {plan.status.value}")
     if count > SHOWN:
         lines.append(f"#   and {count - SHOWN:,} more")
     return "\n".join(lines) + "\n"

@@ -20,7 +20,7 @@ from storage_admin.discovery import Finder
 from storage_admin.errors import QueryFailed, SchemaOutdated, UpgradeFailed
 from storage_admin.files import in_memory
 from storage_admin.messages import displayed_url
-from storage_admin.naming import TableRef
+from storage_admin.naming import TableRef, argument
 from storage_admin.schema import TableName
 from storage_admin.storage.sessions import DEFAULT_KIND
 
@@ -193,14 +193,14 @@ class Gate:
             table=str(plan.table),
             kind=kind,
             missing=", ".join(map(str, plan.changes)),
-            argument=shlex.quote(f"{plan.table}={kind}"),
+            argument=argument(plan.table, kind),
             url=shlex.quote(displayed_url(self.engine.url)),
         )
 
     def _remark(self, plan: Plan) -> None:
         if plan.deferred:
             builds = ", ".join(map(str, plan.deferred))
-            command = f"storage-admin upgrade {shlex.quote(str(plan.table))}"
+            command = f"storage-admin upgrade {argument(plan.table)}"
             logger.warning("%s: not at start-up, since the table is large: %s; run: %s", plan.table, builds, command)
         for drift in plan.drifts:
             logger.warning("%s: %s", plan.table, drift)

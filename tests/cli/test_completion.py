@@ -76,7 +76,7 @@ def test_a_shell_completes_commands_and_tables(sqlite: Database, shell: str) -> 
 def test_names_are_offered_with_their_schema_and_kinds_after_an_equals_sign(
     typed: Callable[..., list[str]], postgres: Database
 ) -> None:
-    postgres.admin().upgrade(["ai.agents=agent", "public.teams=team", 'ai."odd name"=team'])
+    postgres.admin().upgrade(["ai.agents=agent", "public.teams=team", 'ai."odd name"=team', "ai.a$HOME=team"])
     url = {"DATABASE_URL": postgres.url}
     assert typed("upgrade", "", **url) == ["ai.agents", "public.teams"]
     assert typed("upgrade", "te", **url) == ["public.teams"]
@@ -94,7 +94,10 @@ def test_names_are_offered_with_their_schema_and_kinds_after_an_equals_sign(
 
 def test_targets_are_offered_from_the_file_of_settings(typed: Callable[..., list[str]], sqlite: Database) -> None:
     sqlite.admin().upgrade(["agents=agent"])
-    Path("storage-admin.toml").write_text(f"[targets.prod]\ndb-url = 'x'\n[targets.pre]\ndb-url = '{sqlite.url}'\n")
+    odd = "".join(f"[targets.{name}]\ndb-url = 'x'\n" for name in ("'pr $(id)'", '"pr\\nplain,prx"'))
+    Path("storage-admin.toml").write_text(
+        f"[targets.prod]\ndb-url = 'x'\n[targets.pre]\ndb-url = '{sqlite.url}'\n{odd}"
+    )
     assert typed("check", "--target", "pr") == ["prod", "pre"]
     assert typed("check", "--target", "pre", "") == ["agents"]
 

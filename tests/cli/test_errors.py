@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from storage_admin.naming import TableRef
 from tests.cli.conftest import Result
 from tests.conftest import Database
 
@@ -201,6 +202,27 @@ def test_a_configuration_file_with_a_mistake(call: Call, tmp_path: Path) -> None
     refused(call("check"), 64, "storage-admin.toml: db_url is no setting", "db-url")
     (tmp_path / "storage-admin.toml").write_text("db-url = 1")
     refused(call("check"), 64, "storage-admin.toml: db-url must be a text")
+
+
+def test_a_command_that_is_proposed_can_be_pasted_whatever_a_name_holds(call: Call, sqlite: Database) -> None:
+    sqlite.admin().upgrade([TableRef("$(id) or so", None, ("workflow",))], to=4)
+    for arguments in (["check", "$(id)"], ["check", "-o", "junit"], ["inspect"]):
+        result = call(*arguments, "--db-url", sqlite.url)
+        said = result.out + result.err
+        assert said.count("storage-admin upgrade ") == said.count("storage-admin upgrade '$(id)") > 0
+
+
+@pytest.mark.parametrize(
+    "arguments", [["check"], ["versions"], ["report"], ["check", "--target"], ["upgrade", "--jobs"], ["init"]]
+)
+@pytest.mark.parametrize("talk", [[], ["--log-format", "json"]])
+def test_a_url_in_the_wrong_place_shows_no_password(call: Call, arguments: list[str], talk: list[str]) -> None:
+    Path("storage-admin.toml").write_text("db-url = 'sqlite:///file.db'\n")
+    Path("file.db").touch()
+    result = call(*talk, *arguments, f"postgresql://ai:{PASSWORD}@host/ai")
+    assert result.code in (1, 64)
+    assert "ai:***@host" in result.err
+    assert PASSWORD not in result.out + result.err
 
 
 def test_a_file_that_may_not_be_written(sqlite: Database, tmp_path: Path) -> None:

@@ -56,6 +56,8 @@ def test_a_database_that_is_not_reached_leaves_no_file(call: Call) -> None:
     assert call("init", "--db-url", "sqlite:///typo.db").code == 1
     assert not FILE.exists()
     assert call("init", "no/such/folder.toml").code == 1
+    Path("file").touch()
+    assert "file/of.toml could not be written: Not a directory" in call("init", "file/of.toml").err
 
 
 def test_without_a_database_the_file_is_only_comments(call: Call) -> None:
@@ -81,6 +83,11 @@ def test_a_password_is_a_variable_in_the_file(call: Call, postgres: Database, mo
     assert "No session tables" in call("check").err
 
 
+def test_a_schema_is_no_variable(call: Call) -> None:
+    assert call("init", "--schema", "a${USER}").code == 0
+    assert read(FILE.absolute()).value("schema", None, {}) == "a${USER}"
+
+
 def test_the_path_of_a_sqlite_file_is_written_from_the_folder_of_the_settings(call: Call, sqlite: Database) -> None:
     sqlite.admin().upgrade(["sessions=agent"])
     Path("conf").mkdir()
@@ -102,8 +109,10 @@ def test_a_name_that_is_hostile_stays_in_its_comment(call: Call, sqlite: Databas
         "postgresql://u:p%40ss%2F@h:1/d",
         "postgresql://u:$x${y}@h/d?sslmode=require",
         "postgresql://u@h/d?password=s%26cret&sslpassword=another&x=1",
+        "postgresql://u@h/d?password=s#cret&x=1",
         "mysql+pymysql://u:p@h/d?ssl_key=k",
         "postgresql://u@h/d",
+        "postgresql://u:@h/d",
         "postgresql://",
         "sqlite:///a@b:c.db",
     ],

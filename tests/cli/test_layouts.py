@@ -138,6 +138,16 @@ def test_a_name_that_a_tool_would_read_as_its_own_is_refused(call: Call, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
+def test_the_name_of_a_database_is_no_placeholder_in_a_comment(call: Call, sqlite: Database, tmp_path: Path) -> None:
+    sqlite.admin().upgrade(["sessions=agent"], to=4)
+    Path(sqlite.dsn).rename(tmp_path / "${env}.db")
+    (tmp_path / "into").mkdir()
+    ways = ("plan", "--sql", "--layout", "flyway", "--into", "into", "--db-url", "sqlite:///${env}.db")
+    [written] = call(*ways).out.splitlines()
+    assert "{env}.db" in Path(written).read_text()
+    assert "${" not in Path(written).read_text()  # Flyway asks for its value
+
+
 def test_nothing_is_left_where_not_all_can_be_written(call: Call, tmp_path: Path) -> None:
     too_long = "x" * 300  # for the name of a file, not for that of a table
     for layout in ("flyway", "dbmate"):

@@ -149,6 +149,15 @@ def test_a_file_is_found_above_and_can_be_named(three: Call, tmp_path: Path, mon
     assert "does not exist" in three("check", "--config", "typo.toml").err
 
 
+def test_a_folder_that_was_removed_has_no_settings(
+    three: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert three("check", "--db-url", f"sqlite:///{tmp_path}/new.db").code == 0
+
+
 def test_a_variable_of_the_file_that_is_not_set_is_an_error_of_its_target_alone(three: Call) -> None:
     with Path(FILE).open("a") as file:
         file.write("[targets.secret]\ndb-url = 'postgresql://u:${SA_TEST_SECRET}@h/d'\n")
@@ -175,6 +184,8 @@ def test_every_option_can_be_a_variable(three: Call, monkeypatch: pytest.MonkeyP
     assert "It comes from STORAGE_ADMIN_LOCK_TIMEOUT." in result.err
     monkeypatch.setenv("STORAGE_ADMIN_WAIT_TIMEOUT", "-1")
     assert "It comes from STORAGE_ADMIN_WAIT_TIMEOUT." in three("wait").err
+    monkeypatch.setenv("STORAGE_ADMIN_ALL_TARGETS", "perhaps")
+    assert "yes. It comes from STORAGE_ADMIN_ALL_TARGETS." in three("check").err
 
 
 def test_what_deletes_or_replaces_is_said_each_time(three: Call, monkeypatch: pytest.MonkeyPatch) -> None:

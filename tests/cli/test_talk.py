@@ -81,6 +81,8 @@ def test_an_error_is_a_record_with_its_facts(call: Call, sqlite: Database, monke
     assert (last["level"], last["event"], last["error"], last["exit_code"]) == ("error", "error", "UpgradeFailed", 3)
     [typo] = records(call(*JSON, "check", "--db-url", "sqlite:///typo.db"))
     assert (typo["error"], typo["exit_code"], typo["path"]) == ("NoSuchFile", 1, "typo.db")
+    [gone] = records(call(*JSON, "check", "gone", "--db-url", sqlite.url))
+    assert (gone["error"], gone["table"]) == ("NoSuchTable", "gone")
     [misused] = records(call(*JSON, "check", "--tyop"))
     assert (misused["error"], misused["exit_code"]) == ("NoSuchOption", 64)
     [traced] = records(call(*JSON, "--debug", "check", "--db-url", "sqlite:///typo.db"))

@@ -149,9 +149,14 @@ BAD = {
     "format = 1\ndialect = 'oracle'\nhead = 1\n": "oracle is not supported",
     "format = 1\n": "Object missing required field `dialect`",
     "<<<<<<< HEAD\n": "Invalid statement (at line 1, column 1)",
+    "format = 1\ndialect = 'sqlite'\nhead = -1\n": "Expected `int` >= 0 - at `$.head`",
+    "format = 1\ndialect = 'sqlite'\nhead = 1\n[[tables]]\nnames = ['a']\nkinds = []\ncolumns = []": ".kinds`",
     "format = 1\ndialect = 'sqlite'\nhead = 1\n[[tables]]\nnames = ['a.b.c']\nkinds = ['agent']\ncolumns = []": "a.b.c",
+}
+BAD |= {
     "format = 1\ndialect = 'sqlite'\nhead = 1\n[[tables]]\nnames = ['a']\nkinds = ['agent']\ncolumns = []\n"
-    "indexes = [{ name = '{x}', columns = [] }]": "may have {prefix} and {table} in braces",
+    f"indexes = [{{ name = '{name}', columns = [] }}]": "may have {prefix} and {table} in braces"
+    for name in ("{x}", "{", "{table[x]}", "{table:>9999999999}", "{table!r}")
 }
 
 

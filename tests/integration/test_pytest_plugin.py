@@ -192,6 +192,17 @@ def test_only_named_tables_are_tested_beside_the_application_s_own_tests(
     run(pytester).assert_outcomes(passed=1)
 
 
+@pytest.mark.parametrize("url", ["sqlite:///sessions.db", "sqlite:///file:sessions.db?uri=true"])
+def test_a_relative_path_counts_from_the_folder_of_the_settings(
+    pytester: pytest.Pytester, sqlite: Database, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    sqlite.admin().upgrade(["sessions=agent"])
+    Path(sqlite.dsn).rename(pytester.path / "sessions.db")
+    pytester.makeini(f"[pytest]\nstorage_admin_url = {url}\n")
+    monkeypatch.chdir(pytester.mkdir("inner"))
+    run(pytester, "--storage-admin", "-k", "current").assert_outcomes(passed=1, deselected=2)
+
+
 def test_a_table_that_no_upgrade_makes_new_is_found(pytester: pytest.Pytester, postgres: Database) -> None:
     postgres.admin().upgrade(["ai.sessions=agent"])
     postgres.run("ALTER TABLE ai.sessions ALTER created_at TYPE integer")

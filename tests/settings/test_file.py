@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from sqlalchemy import make_url
 from storage_admin.errors.settings import BadSettings, NoSuchTarget
 from storage_admin.settings.finding import find
 from storage_admin.settings.reading import SettingsFile, read
+from storage_admin.settings.variables import seen_from, within
 
 OWN = "storage-admin.toml"
 
@@ -60,6 +63,26 @@ def test_a_pyproject_is_ours_however_it_is_spelled(here: Path, text: str) -> Non
     assert find(here) is None
 
 
+CLOSED = """
+import os
+from pathlib import Path
+from storage_admin.settings.finding import find
+os.chmod("..", 0)
+if os.getuid() == 0:
+    os.setuid(65534)
+print(find(Path.cwd()))
+"""
+
+
+def test_a_folder_that_may_not_be_entered_has_no_settings(here: Path) -> None:
+    inner = here / "closed" / "in"
+    inner.mkdir(parents=True)
+    (inner / OWN).write_text("")
+    done = subprocess.run([sys.executable, "-c", CLOSED], cwd=inner, capture_output=True, text=True, check=False)
+    (here / "closed").chmod(0o700)
+    assert (done.stdout, done.stderr) == ("None\n", "")
+
+
 def test_two_files_of_one_folder_are_refused(here: Path) -> None:
     (here / OWN).write_text("")
     (here / "pyproject.toml").write_text("[tool.storage-admin]\ndb-url = 'x'\n")
@@ -91,6 +114,7 @@ MISTAKES = {
     "targets = 1": r"targets must be tables \(line 1\)",
     "targets = {prod = 1}": r"targets.prod must be a table \(line 1\)",
     "[tool]\nstorage-admin = 1": r"must be a table",
+    "tool = 1": r"tool.storage-admin must be a table \(line 1\)",
     "db-url = [": r"storage-admin.toml cannot be read: Invalid value",
     "\n[tool.storage-admin]\nschema = 1": r"schema must be a text \(line 3\)",
 }
@@ -150,6 +174,24 @@ def test_a_sqlite_file_is_meant_from_where_the_settings_are(here: Path, monkeypa
     assert read(here / OWN).value("db_url", None, {}) == "sqlite:///agents.db?mode=ro"
     monkeypatch.chdir(here / "sub")
     assert read(here / OWN).value("db_url", None, {}) == "sqlite:///../agents.db?mode=ro"
+
+
+ELSEWHERE = {
+    "sqlite:///agents.db": "sqlite:///../agents.db",
+    "sqlite:///file:agents.db?mode=ro&uri=true": "sqlite:///file:../agents.db?mode=ro&uri=true",
+    "sqlite+pysqlite:///./a b.db": "sqlite+pysqlite:///.././a b.db",
+}
+ANYWHERE = [
+    *("sqlite:////srv/agents.db", "sqlite:///file:/srv/agents.db?uri=true", "sqlite:///C:/agents.db"),
+    *("sqlite:///C:\\agents.db", "sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///file::memory:?uri=true"),
+    *("postgresql:///agents", "postgresql://h/agents"),
+]
+
+
+def test_only_a_relative_path_depends_on_the_folder(here: Path) -> None:
+    moved = {url: seen_from(here / "sub", url, here) for url in [*ELSEWHERE, *ANYWHERE]}
+    assert moved == ELSEWHERE | {url: url for url in ANYWHERE}
+    assert within("/srv", "sqlite:///file:agents.db?uri=true") == "sqlite:///file:/srv/agents.db?uri=true"
     for absolute in ("sqlite:////srv/x.db", "sqlite:///:memory:", "sqlite://", "postgresql:///x"):
         (here / OWN).write_text(f"db-url = '{absolute}'")
         assert read(here / OWN).value("db_url", None, {}) == absolute

@@ -17,7 +17,7 @@ PACKAGE = Path(storage_admin.__file__).parent
 # `version` stand under everything.
 FLOORS = [
     {"errors", "toml", "version"},
-    {"schema"},
+    {"atomic", "schema"},
     {"changes", "dialects"},
     {"alters", "texts"},
     {"catalog"},

@@ -66,9 +66,7 @@ def _property(text: str) -> str:
 def _summary(survey: Survey, results: Sequence[Result]) -> Iterator[str]:
     database = survey.database
     current = len(survey.plans) - len(results)
-    yield f"### storage-admin check\n\n{database.dialect} {database.server_version} at {_code(database.url)}: ".replace(
-        "  ", " "
-    )
+    yield f"### storage-admin check\n\n{database.server} at {_code(database.url)}: "
     yield f"{count_text(len(survey.plans), 'table')}, {current:,} current\n\n"
     if results:
         yield "| Table | State | Fails | What is found |\n|---|---|---|---|\n"

@@ -12,6 +12,7 @@ import msgspec
 
 from storage_admin.errors import LockFileError
 from storage_admin.lockfile import LOCK_FILE, read_lock
+from storage_admin.settings.finding import OWN, SHARED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from storage_admin.lockfile import LockFile
 
 # In this order; the first that is there and says something of us counts.
-USUAL = ("storage-admin.toml", "pyproject.toml", "requirements.txt")
+USUAL = (OWN, SHARED, "requirements.txt")
 OURS = (re.compile(r"^\s*\[tool\.storage-admin\b"), re.compile(r"storage[-_.]admin", re.IGNORECASE))
 ROOTS = ("GITHUB_WORKSPACE", "CI_PROJECT_DIR")  # where GitHub and GitLab have the repository
 

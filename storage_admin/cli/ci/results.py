@@ -8,6 +8,7 @@ import msgspec
 
 from storage_admin.changes import Plan, Status
 from storage_admin.cli.output import pending_text, version_text
+from storage_admin.naming import argument
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -110,5 +111,5 @@ def _message(plan: Plan, catalog: Catalog) -> str:
     if plan.status is Status.AHEAD:
         return f"{subject} was {pending_text(plan)}; install that release, or a newer one"
     steps = f"version {version_text(plan, catalog)} -> {plan.target_version}"
-    named = f"{plan.table}={','.join(plan.kinds)}" if plan.status is Status.MISSING else plan.table
+    named = argument(plan.table, *(plan.kinds if plan.status is Status.MISSING else ()))
     return f"{subject}, {steps}: {pending_text(plan)}. To do it: storage-admin upgrade {named}"

@@ -11,6 +11,7 @@ import msgspec
 
 from storage_admin.cli.ci.places import Place
 from storage_admin.cli.ci.results import RULES
+from storage_admin.settings.finding import OWN
 from storage_admin.version import __version__
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 GUIDE = "ci.md"
 IDS = [rule.id for rule in RULES.values()]
 # Code scanning shows no result without a file.
-NOWHERE = Place("storage-admin.toml", 1)
+NOWHERE = Place(OWN, 1)
 
 
 def show(survey: Survey, results: Sequence[Result]) -> None:

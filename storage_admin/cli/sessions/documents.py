@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from storage_admin.cli.documents import FORMAT, Document
+from storage_admin.cli.documents import FORMAT, Document, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
         Changed,
         Copied,
         Exported,
-        Growth,
         Loaded,
         Message,
         Page,
@@ -377,14 +376,9 @@ def _statistics(found: Statistics) -> StatisticsRow:
         schema=found.table.schema,
         table=found.table.name,
         kinds=list(found.kinds),
-        days=growth_rows(found.days),
-        months=growth_rows(found.months),
-        retentions=[RetentionRow(days=r.days, sessions=r.sessions, bytes=r.bytes) for r in found.retentions],
+        days=rows_of(GrowthRow, found.days),
+        months=rows_of(GrowthRow, found.months),
+        retentions=rows_of(RetentionRow, found.retentions),
         largest=[SessionRow(**_facts(session)) for session in found.largest],
         **values,
     )
-
-
-def growth_rows(growth: Iterable[Growth]) -> list[GrowthRow]:
-    """The rows of some periods."""
-    return [GrowthRow(period=g.period, sessions=g.sessions, bytes=g.bytes) for g in growth]

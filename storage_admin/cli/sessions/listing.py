@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from storage_admin.cli.options import database_options, output_option, tables_argument
-from storage_admin.cli.sessions.options import filter_of, filter_options, open_sessions, time_text
+from storage_admin.cli.sessions.options import filter_of, filter_options, open_sessions
 
 if TYPE_CHECKING:
     from storage_admin.sessions import Sort
@@ -55,7 +55,7 @@ def command(
                 s.user_id or "-",
                 s.entity_id or "-",
                 out.cut_text(s.name or "-", NAME_SHOWN),
-                time_text(s.updated_at if s.updated_at is not None else s.created_at),
+                out.time_text(s.updated_at if s.updated_at is not None else s.created_at),
                 "-" if s.runs is None else f"{s.runs:,}",
                 out.size_text(s.bytes),
             )

@@ -109,10 +109,3 @@ def open_sessions(db_url: str | None, schema: str | None) -> Sessions:
     from storage_admin.sessions import Sessions
 
     return Sessions(open_admin(db_url, schema))
-
-
-def time_text(seconds: int | None) -> str:
-    """A moment in UTC, for people; a dash where there is none, and what is none as it is."""
-    from storage_admin import texts
-
-    return texts.time_text(seconds)

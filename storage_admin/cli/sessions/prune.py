@@ -13,7 +13,7 @@ from storage_admin.cli.options import (
     tables_argument,
     wait_option,
 )
-from storage_admin.cli.sessions.options import agreed, filter_of, open_sessions, time_text, whose_options
+from storage_admin.cli.sessions.options import agreed, filter_of, open_sessions, whose_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -126,7 +126,7 @@ def show_candidates(found: Iterable[Candidates]) -> None:
     from storage_admin.cli import output as out
 
     for each in found:
-        span = f"last used from {time_text(each.oldest)} to {time_text(each.newest)} UTC"
+        span = f"last used from {out.time_text(each.oldest)} to {out.time_text(each.newest)} UTC"
         out.say(f"{each.table}: {out.count_text(each.sessions, 'session')}, {out.size_text(each.bytes)}, {span}")
 
 

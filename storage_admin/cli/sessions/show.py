@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from storage_admin.cli.options import database_options, output_option, tables_argument
-from storage_admin.cli.sessions.options import open_sessions, time_text
+from storage_admin.cli.sessions.options import open_sessions
 
 if TYPE_CHECKING:
     from storage_admin.sessions import Message, Session
 
 NAME_SHOWN = 80
 FOLDED = 200  # characters of a tool's arguments or result, and of what a model was told to be
+LAYOUT = "\n\t"  # of what was said; all else that a terminal obeys goes
 COLOURS = {"user": "cyan", "assistant": "green", "tool": "yellow", "system": "magenta", "developer": "magenta"}
 
 
@@ -58,9 +59,9 @@ def _show(session: Session, *, full: bool) -> None:
     about = [f"{session.table}, {session.kind} {session.entity_id or ''}".strip()]
     about += [f"user {session.user_id}"] if session.user_id else []
     about += [f"named {out.cut_text(session.name, NAME_SHOWN)}"] if session.name else []
-    about += [f"created {time_text(session.values.get('created_at'))} UTC"]
+    about += [f"created {out.time_text(session.values.get('created_at'))} UTC"]
     if session.values.get("updated_at") is not None:
-        about += [f"updated {time_text(session.values['updated_at'])} UTC"]
+        about += [f"updated {out.time_text(session.values['updated_at'])} UTC"]
     click.echo(f"{click.style(out.one_line(session.session_id), bold=True)}: {out.one_line(', '.join(about))}")
     messages = conversation(session)
     run = 0
@@ -81,21 +82,16 @@ def _show_message(message: Message, *, full: bool) -> None:
     from storage_admin.cli import output as out
 
     who = f"{message.role} {message.tool}" if message.tool else message.role
-    at = f" {time_text(message.at)}" if message.at is not None else ""
+    at = f" {out.time_text(message.at)}" if message.at is not None else ""
     folds = not full and message.role not in ("user", "assistant")
     content = _folded(message.content) if folds else message.content
     label = click.style(out.one_line(who), fg=COLOURS.get(message.role), bold=True)
-    click.echo(f"{label}{at}: {_clean(content)}" if content else f"{label}{at}:")
+    click.echo(f"{label}{at}: {out.one_line(content, LAYOUT)}" if content else f"{label}{at}:")
     for call in message.tool_calls:
         arguments = call.arguments if full else _folded(call.arguments)
-        click.echo(f"  calls {out.one_line(call.name)}({_clean(arguments)})")
+        click.echo(f"  calls {out.one_line(call.name)}({out.one_line(arguments, LAYOUT)})")
 
 
 def _folded(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= FOLDED else f"{line[:FOLDED]}... ({len(text):,} characters)"
-
-
-def _clean(text: str) -> str:
-    # What was said may hold anything, and a terminal obeys control characters.
-    return "".join(c if c.isprintable() or c in "\n\t" else "?" for c in text)

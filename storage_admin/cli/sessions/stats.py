@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from storage_admin.cli.options import database_options, output_option, tables_argument
-from storage_admin.cli.sessions.options import filter_of, filter_options, open_sessions, time_text
+from storage_admin.cli.sessions.options import filter_of, filter_options, open_sessions
 
 if TYPE_CHECKING:
     from storage_admin.sessions import Statistics
@@ -59,8 +59,8 @@ def command(
             f"{s.users:,}",
             f"{s.runs:,}",
             out.size_text(s.bytes),
-            time_text(s.oldest),
-            time_text(s.newest),
+            out.time_text(s.oldest),
+            out.time_text(s.newest),
         )
         for s in found
     ]
