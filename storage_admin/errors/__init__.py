@@ -47,6 +47,7 @@ from storage_admin.errors.sessions import (
     SessionOwnedByAnother as SessionOwnedByAnother,
     SessionUnreadable as SessionUnreadable,
     SomeLeftOut as SomeLeftOut,
+    UnfinishedArchive as UnfinishedArchive,
     UnsupportedSchemaVersion as UnsupportedSchemaVersion,
     WrongDatabase as WrongDatabase,
 )

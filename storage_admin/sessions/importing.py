@@ -20,12 +20,14 @@ from storage_admin.schema import Column, ColumnType
 from storage_admin.sessions.ahead import ahead
 from storage_admin.sessions.archive import Archive, read_manifest, some_left_out, verify
 from storage_admin.sessions.copy_in import CopyIn
-from storage_admin.sessions.formats import Header, Line, Trailer, line
+from storage_admin.sessions.formats import Header, Line, Trailer, form_of, line
+from storage_admin.sessions.growing import refuse_unfinished
 from storage_admin.sessions.loading import TAKEN, load
 from storage_admin.sessions.parsing import Parser, Unfit
 from storage_admin.sessions.readers import reading
 from storage_admin.sessions.row_loading import IntoMySQL, IntoSQLite
 from storage_admin.sessions.tables import SESSION_ID, portable_type, session_tables
+from storage_admin.sessions.writers import refuse_without_package
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -160,6 +162,9 @@ class Import:
 
     def run(self) -> Loaded:
         """Read it, to its end. Raises as `Sessions.load`."""
+        if self.path is not None:
+            refuse_unfinished(self.path)
+            refuse_without_package(*form_of(self.path))  # before a large file is compared with its manifest
         manifest = read_manifest(self.path) if self.path is not None and self.path.exists() else None
         if manifest is not None and self.path is not None:
             verify(self.path, manifest)

@@ -129,3 +129,16 @@ def test_a_package_that_is_missing_is_named(
     with pytest.raises(ExtraMissing, match=r"pip install 'storage-admin\["):
         Sessions(sqlite.url).export(tmp_path / name)
     assert not list(tmp_path.glob("*out*"))
+
+
+@pytest.mark.parametrize(("name", "package"), [("in.jsonl.zst", "zstandard"), ("in.parquet", "pyarrow")])
+def test_a_package_that_is_missing_is_named_before_a_file_is_read(
+    sqlite: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, package: str
+) -> None:
+    agents(sqlite, "s1")
+    Sessions(sqlite.url).export(tmp_path / name)
+    with (tmp_path / name).open("ab") as file:
+        file.write(b"no longer what its manifest says")
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ExtraMissing):
+        Sessions(sqlite.url).load(tmp_path / name)

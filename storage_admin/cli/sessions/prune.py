@@ -73,7 +73,7 @@ def command(
     sessions = open_sessions(db_url, schema)
     old = Old(int(time.time()) - parse_age(older_than), filter_of(sessions, options), keep_last)
     place = None if no_archive else archive or f"pruned-{time.strftime('%Y-%m-%d')}.jsonl"
-    found = sessions.prunable(old, tables or None)
+    found = sessions.prunable(old, tables or None, archive=place)
     show_candidates(found)
     if _begun(place):
         say(f"{place}.partial is there: what an earlier prune removed is in it, and this one goes on with it.")
