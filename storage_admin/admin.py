@@ -207,7 +207,7 @@ class StorageAdmin:
         try:
             engine = self._open()
             with connected(engine) as connection:
-                finder = self._finder(engine, connection, measure=False)
+                finder = self._finder(engine, connection, measure=False, careful=True)
                 return doctor.examine(finder, self._url, self._info(engine, connection), long=long)
         except DatabaseError as error:
             return doctor.unreachable(error, self._url, shown)
@@ -216,13 +216,15 @@ class StorageAdmin:
         """The recorded upgrades of one table, or of all, oldest first. Empty where nothing was ever recorded.
 
         Raises:
-            CannotConnect, BadTableName, NoSuchTable
+            CannotConnect, BadTableName, NoSuchTable. LogNotReadable: with the GRANT that helps.
         """
         ref = self._ref(table) if table is not None else None
         engine = self._open()
         with connected(engine) as connection:
             finder = self._finder(engine, connection)
-            revisions = history.list_revisions(connection, finder.log_schemas())
+            schemas = finder.log_schemas()
+            history.refuse_unreadable(connection, finder.dialect, schemas, finder.shown)
+            revisions = history.list_revisions(connection, schemas)
             if ref is None:
                 return revisions
             check_schema(ref, finder.dialect)

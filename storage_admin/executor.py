@@ -46,6 +46,7 @@ SHOWN = 120
 UNCHANGED = "The table was left as it was"
 PERHAPS = "Statements before it are done, and this one not"
 NOT_BUILT = "The index is not there yet; the columns are"
+TWO_GRANTS = "concurrently updated"  # an internal error to PostgreSQL: two GRANTs on one table at one moment
 RACED = "somebody else created the log at the same moment"
 
 
@@ -71,13 +72,14 @@ def apply(
     tool_version: str,
     another: Callable[[], AbstractContextManager[Connection]],
     logs: set[str | None] | None = None,
+    owners: frozenset[str] = frozenset(),
 ) -> Applied:
     """Bring one table to the target of its plan: one transaction, then the index builds that may not be in one.
 
     ``replan`` looks at the table again and plans anew; it is asked inside the lock, since another process may have
     been faster, and after the last statement, since only an empty plan is a success. ``another`` gives a second
     connection, which holds the lock while this one builds an index. ``logs`` are the schemas whose log is known
-    to take revisions; it grows.
+    to take revisions; it grows. ``owners`` of tables in this schema get the right to its log, where it is ours to give.
 
     Raises:
         SchemaDrifted, SchemaAhead: the table may not be touched.
@@ -86,9 +88,8 @@ def apply(
         ConnectionLost: it broke, and again, or the server does not come back.
     """
     refuse(plan)
-    return _Upgrade(
-        connection, dialect, plan, replan, patience, tool_version, another, set() if logs is None else logs
-    ).run()
+    logs = set() if logs is None else logs
+    return _Upgrade(connection, dialect, plan, replan, patience, tool_version, another, logs, owners).run()
 
 
 def create(connection: Connection, dialect: Dialect, plan: Plan) -> tuple[str, ...]:
@@ -149,10 +150,11 @@ class _Upgrade:
         tool_version: str,
         another: Callable[[], AbstractContextManager[Connection]],
         logs: set[str | None],
+        owners: frozenset[str],
     ) -> None:
         self.connection, self.dialect, self.replan, self.another = connection, dialect, replan, another
         self.plan, self.table, self.patience, self.tool_version = plan, plan.table, patience, tool_version
-        self.logs = logs
+        self.logs, self.owners = logs, owners
         self.begun = False
         self.statements: tuple[str, ...] = ()
         self.sent: tuple[str, ...] = ()  # in a transaction whose end is not known yet
@@ -385,13 +387,21 @@ class _Upgrade:
         try:
             if not history.exists(connection, schema):
                 history.create(connection, schema)
+            history.share(connection, self.dialect, schema, self.owners)
             self._write(connection, revision)
         except exc.DBAPIError as error:
             if self.dialect.transactional_ddl:
                 send(connection, "ROLLBACK TO SAVEPOINT storage_admin_history")
-            return RACED if sql_state(error) in self.dialect.raced_states else driver_message(error)
+            raced = sql_state(error) in self.dialect.raced_states or TWO_GRANTS in driver_message(error)
+            return RACED if raced else driver_message(error) + self._how_to_record(connection)
         self.logs.add(schema)
         return None
+
+    def _how_to_record(self, connection: Connection) -> str:
+        found = history.access(connection, self.dialect, self.table.schema)
+        if found is None or found.enough:
+            return ""
+        return f"; to have them recorded, {history.advice(connection, found)}"
 
     def _write(self, connection: Connection, revision: history.Revision) -> None:
         if self.revision is not None:

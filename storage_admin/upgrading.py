@@ -66,8 +66,8 @@ class Work:
 
     def notes(self) -> Iterator[str]:
         """What is worth a reader's while about all of them."""
-        if self.unrecorded:
-            yield f"{len(self.unrecorded)} not recorded in {history.REVISIONS}: {self.unrecorded[0]}"
+        for reason in dict.fromkeys(self.unrecorded):
+            yield f"{self.unrecorded.count(reason)} not recorded in {history.REVISIONS}: {reason}"
 
     def _traced(self, finder: Finder, plan: Plan) -> Outcome:
         with span(self.operation, finder.connection, plan.table) as traced:
@@ -87,7 +87,10 @@ class Work:
             if facts is not None and facts.parents:
                 finder.refuse_before_its_parents(plan, facts.parents)
             again = partial(finder.again, plan)
-            applied = apply(connection, dialect, plan, again, self.patience, __version__, self.another, self.logs)
+            owners = frozenset(f.owner for table, f in finder.facts.items() if table.schema == plan.table.schema)
+            applied = apply(
+                connection, dialect, plan, again, self.patience, __version__, self.another, self.logs, owners
+            )
         except StorageAdminError as error:
             return Outcome(plan, error=error)
         except exc.DBAPIError as error:

@@ -60,6 +60,9 @@ class Dialect(msgspec.Struct, frozen=True, eq=False):
 
     ``older`` is another record, for servers before a version; ``remark`` is said at the head of a script.
 
+    ``log_access`` has one row, of the log ``:name`` in ``:schema``, where there is one: ``:role`` (ours if NULL), the
+    log's owner, are we that; may the role use the schema, read the log, write it; is it owner of a table in the schema.
+
     ``home_schema`` finds the schema that an unqualified ``:name`` means: where the table is, or would be created.
     ``json_is_text``: a JSON value is kept as the text that was sent, so that it may hold whatever a JSON text may;
     ``holds_nul``: so may a text with U+0000.
@@ -101,6 +104,7 @@ class Dialect(msgspec.Struct, frozen=True, eq=False):
     holders: str = ""
     builders: str = ""
     snapshots: str = ""
+    log_access: str = ""
     small_bytes: int | None = None
     hold: tuple[str, ...] = ()
     leave: tuple[str, ...] = ()

@@ -74,6 +74,20 @@ SELECT n.nspname, c.relname,
    AND c.relname = ANY (ARRAY(SELECT pg_catalog.json_array_elements_text(CAST(:names AS json)))::name[])
 """
 
+LOG_ACCESS = """
+SELECT g.role, r.rolname, pg_catalog.pg_has_role(r.oid, 'USAGE'),
+       pg_catalog.has_schema_privilege(g.role, n.oid, 'USAGE'),
+       pg_catalog.has_table_privilege(g.role, c.oid, 'SELECT'),
+       pg_catalog.has_table_privilege(g.role, c.oid, 'INSERT')
+         AND pg_catalog.has_table_privilege(g.role, c.oid, 'UPDATE'),
+       EXISTS (SELECT FROM pg_catalog.pg_class t WHERE t.relnamespace = n.oid AND t.relkind IN ('r', 'p')
+                  AND t.oid <> c.oid AND pg_catalog.pg_has_role(g.role, t.relowner, 'USAGE'))
+  FROM (SELECT coalesce(CAST(:role AS name), current_user) AS role) g
+  JOIN pg_catalog.pg_namespace n ON n.nspname = :schema
+  JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = :name AND c.relkind IN ('r', 'p')
+  JOIN pg_catalog.pg_roles r ON r.oid = c.relowner
+"""
+
 SERVER_FACTS = """
 SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only') = 'on',
        current_user, session_user, pg_catalog.pg_backend_pid()
@@ -199,6 +213,7 @@ POSTGRES = Dialect(
     holders=HOLDERS,
     builders=BUILDERS,
     snapshots=SNAPSHOTS,
+    log_access=LOG_ACCESS,
     small_bytes=8 * 1024 * 1024,  # a plain build of so much holds writers up for about 10 ms
     hold=(ENTER, STAY),
     read_only=(

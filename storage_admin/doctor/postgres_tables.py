@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from storage_admin import history
 from storage_admin.changes import AddColumn, RebuildIndex
 from storage_admin.doctor.findings import Check, Finding, Level, Patient, have, some
 from storage_admin.schema import TableName
@@ -159,6 +160,20 @@ def _ask(patient: Patient, table: TableName, *, role: str, owner: str | None, ta
     )
 
 
+def _log(patient: Patient) -> Iterator[Finding]:
+    for schema in sorted({plan.table.schema for plan in patient.plans if plan.table.schema is not None}):
+        found = history.access(patient.connection, patient.dialect, schema)
+        if found is None or found.enough:
+            continue
+        if found.reads:
+            level, seen = Level.WARNING, f"{found.role} may not write {found.log}: what it upgrades is not recorded"
+        else:
+            level = Level.WARNING if found.keeps_tables else Level.NOTE
+            seen = f"{found.role} may not read {found.log}: a table of a newer storage-admin is not told from others"
+        told = history.advice(patient.connection, found)
+        yield Finding("log", level, seen, told[0].upper() + told[1:], (str(found.log),))
+
+
 def _invalid(patient: Patient) -> Iterator[Finding]:
     known = {(p.table, c.name) for p in patient.plans for c in p.builds if isinstance(c, RebuildIndex)}
     for schema, table, index in ours(patient, INVALID):
@@ -282,7 +297,10 @@ def _lock_slots(patient: Patient) -> Iterator[Finding]:
         yield Finding("lock-slots", Level.WARNING, seen, advice, (name,))
 
 
-RIGHTS_CHECKS = (Check("rights", "the role may upgrade every table", _rights),)
+RIGHTS_CHECKS = (
+    Check("rights", "the role may upgrade every table", _rights),
+    Check("log", "the role may do with the log of upgrades what it has to", _log),
+)
 CHECKS = (
     Check("invalid-indexes", "no index is invalid", _invalid),
     Check("duplicate-indexes", "no index is there twice", _duplicate),

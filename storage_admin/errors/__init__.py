@@ -163,6 +163,10 @@ class DatabaseBusy(QueryFailed):
     exit_code = 5
 
 
+class LogNotReadable(QueryFailed):
+    """{database}: {problem}. {advice}"""
+
+
 class CannotConnect(DatabaseError):
     """Cannot connect to {database}: {problem}. {advice}"""
 
