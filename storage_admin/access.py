@@ -219,6 +219,11 @@ def snapshots(connection: Connection, dialect: Dialect) -> tuple[Client, ...]:
     return _clients(connection, dialect.snapshots)
 
 
+def blockers(connection: Connection, dialect: Dialect, pid: int) -> tuple[Client, ...]:
+    """For whom the session of a number waits at this moment, the longest first."""
+    return _clients(connection, dialect.blockers, pid=pid)
+
+
 def _clients(connection: Connection, query: str, **parameters: Any) -> tuple[Client, ...]:
     return tuple(Client(*row) for row in connection.execute(text(query), parameters)) if query else ()
 

@@ -14,7 +14,7 @@ from sqlalchemy.schema import DropTable
 from storage_admin import history
 from storage_admin.access import holders, listed, no_rights, server_facts, snapshots, table_facts
 from storage_admin.alters import ways
-from storage_admin.builds import build_timeouts, refuse_while_built
+from storage_admin.builds import build_timeouts, refuse_while_built, watched
 from storage_admin.changes import AddColumn, RebuildIndex, Status
 from storage_admin.database import renew, send, transaction
 from storage_admin.errors import (
@@ -26,8 +26,9 @@ from storage_admin.errors import (
     StatementFailed,
     UpgradeIncomplete,
 )
-from storage_admin.locking import ANOTHER, Busy, Patience, attempts, closing, is_lock_timeout, lock_key, opening
+from storage_admin.locking import ANOTHER, Busy, Patience, Watch, attempts, closing, is_lock_timeout, lock_key, opening
 from storage_admin.messages import advice_for, displayed_url, driver_message, sql_state
+from storage_admin.recording import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from storage_admin.access import Client
     from storage_admin.changes import Build, Change, Plan
     from storage_admin.dialects import Dialect
     from storage_admin.errors import StorageAdminError
@@ -46,8 +48,6 @@ SHOWN = 120
 UNCHANGED = "The table was left as it was"
 PERHAPS = "Statements before it are done, and this one not"
 NOT_BUILT = "The index is not there yet; the columns are"
-TWO_GRANTS = "concurrently updated"  # an internal error to PostgreSQL: two GRANTs on one table at one moment
-RACED = "somebody else created the log at the same moment"
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -88,8 +88,8 @@ def apply(
         ConnectionLost: it broke, and again, or the server does not come back.
     """
     refuse(plan)
-    logs = set() if logs is None else logs
-    return _Upgrade(connection, dialect, plan, replan, patience, tool_version, another, logs, owners).run()
+    log = Recorder(dialect, plan.table, set() if logs is None else logs, owners)
+    return _Upgrade(connection, dialect, plan, replan, patience, tool_version, another, log).run()
 
 
 def create(connection: Connection, dialect: Dialect, plan: Plan) -> tuple[str, ...]:
@@ -149,18 +149,15 @@ class _Upgrade:
         patience: Patience,
         tool_version: str,
         another: Callable[[], AbstractContextManager[Connection]],
-        logs: set[str | None],
-        owners: frozenset[str],
+        log: Recorder,
     ) -> None:
         self.connection, self.dialect, self.replan, self.another = connection, dialect, replan, another
         self.plan, self.table, self.patience, self.tool_version = plan, plan.table, patience, tool_version
-        self.logs, self.owners = logs, owners
+        self.log = log
         self.begun = False
         self.statements: tuple[str, ...] = ()
         self.sent: tuple[str, ...] = ()  # in a transaction whose end is not known yet
         self.seconds = 0.0
-        self.revision: int | None = None  # the number of ours, once it is committed
-        self.revision_sent: int | None = None
         self.not_recorded: str | None = None
         self.version: int | None = None
         self.unlogged = False  # something was done outside a transaction that the log does not tell yet
@@ -168,12 +165,15 @@ class _Upgrade:
     def run(self) -> Applied:
         """Try until it is done, or cannot be, or the time is over. Raises as `apply`."""
         waited, races, renewals, lost = "", 0, 0, False
-        for _ in attempts(self.patience):
+        watch = Watch(str(self.table), self.patience)
+        for _ in attempts(self.patience, watch.sleep):
             try:
                 self._attempt()
                 return Applied(self.plan, self.statements, self.seconds, self.not_recorded, self.version)
             except Busy as busy:
                 waited, lost = str(busy), False
+                others = self._in_the_way() if waited == ANOTHER and watch.due else ()
+                watch.tell(f"{waited}: {listed(others)}" if others else waited, others[:1] and others[0].pid)
             except StatementFailed as error:
                 # Somebody who does not know our lock, such as Agno itself, made the same thing first: look again.
                 races += 1
@@ -186,7 +186,9 @@ class _Upgrade:
                     if renewals > RENEWALS:
                         break
                 elif is_lock_timeout(error, self.dialect):
-                    waited = f"it is in use by {self._in_the_way() or f'others ({driver_message(error)})'}"
+                    others = self._in_the_way()
+                    waited = f"it is in use by {listed(others) or f'others ({driver_message(error)})'}"
+                    watch.tell(waited, others[:1] and others[0].pid)
                 else:
                     raise
         raise self._gave_up(waited, lost=lost)
@@ -221,21 +223,18 @@ class _Upgrade:
 
     def _committed(self) -> None:
         self.statements, self.sent = (*self.statements, *self.sent), ()
-        self.revision, self.unlogged = self.revision_sent, False
+        self.log.committed()
+        self.unlogged = False
 
     def _recall(self, plan: Plan) -> None:
         """Find out how a transaction ended at whose end the connection broke: by the log, or else by the shape."""
-        if not self.sent and self.revision_sent == self.revision:
+        if not self.sent and not self.log.pending:
             return
-        number = self.revision_sent
-        if number is None:
-            committed = not plan.transactional
-        else:  # the log may have been made in the same transaction
-            logged = history.exists(self.connection, self.table.schema)
-            committed = logged and history.has(self.connection, self.table, number)
-        if committed:
+        recorded = self.log.has_arrived(self.connection)
+        if recorded or (recorded is None and not plan.transactional):
             self._committed()
-        self.sent, self.revision_sent = (), self.revision
+        self.sent = ()
+        self.log.forget()
 
     # --- outside of one ----------------------------------------------------------------------------------------
 
@@ -261,7 +260,8 @@ class _Upgrade:
         with build_timeouts(self.connection, self.dialect, wait_ms):
             for statement in self._rendered([build]):
                 try:
-                    self._execute(statement, NOT_BUILT)
+                    with watched(self.connection, self.dialect, self.table, self.patience):
+                        self._execute(statement, NOT_BUILT)
                 except (exc.DBAPIError, StatementFailed):
                     self._drop_unfinished(build)
                     raise
@@ -278,11 +278,11 @@ class _Upgrade:
 
     # --- what was in the way -----------------------------------------------------------------------------------
 
-    def _in_the_way(self) -> str:
+    def _in_the_way(self) -> tuple[Client, ...]:
         with suppress(exc.DBAPIError):
             found = holders(self.connection, self.dialect, self.table, lock_key(self.table))
-            return listed(found or (snapshots(self.connection, self.dialect) if self.statements else ()))
-        return ""
+            return found or (snapshots(self.connection, self.dialect) if self.statements else ())
+        return ()
 
     def _renewed(self) -> bool:
         with suppress(exc.DBAPIError):
@@ -368,46 +368,7 @@ class _Upgrade:
             duration_ms=round(self.seconds * 1000),
             tool_version=self.tool_version,
         )
-        # A role that may alter a table need not be allowed to create one beside it: the upgrade counts all the same.
-        self.not_recorded = self._try_record(connection, revision)
-        if self.not_recorded == RACED:
-            self.not_recorded = self._try_record(connection, revision)
-
-    def _try_record(self, connection: Connection, revision: history.Revision) -> str | None:
-        schema = self.table.schema
-        if schema in self.logs:  # it took a revision of ours a moment ago, and will take this one
-            try:
-                self._write(connection, revision)
-            except exc.DBAPIError as error:
-                self.logs.discard(schema)
-                raise Busy(f"{history.REVISIONS} refused a revision ({driver_message(error)})") from None
-            return None
-        if self.dialect.transactional_ddl:
-            send(connection, "SAVEPOINT storage_admin_history")
-        try:
-            if not history.exists(connection, schema):
-                history.create(connection, schema)
-            history.share(connection, self.dialect, schema, self.owners)
-            self._write(connection, revision)
-        except exc.DBAPIError as error:
-            if self.dialect.transactional_ddl:
-                send(connection, "ROLLBACK TO SAVEPOINT storage_admin_history")
-            raced = sql_state(error) in self.dialect.raced_states or TWO_GRANTS in driver_message(error)
-            return RACED if raced else driver_message(error) + self._how_to_record(connection)
-        self.logs.add(schema)
-        return None
-
-    def _how_to_record(self, connection: Connection) -> str:
-        found = history.access(connection, self.dialect, self.table.schema)
-        if found is None or found.enough:
-            return ""
-        return f"; to have them recorded, {history.advice(connection, found)}"
-
-    def _write(self, connection: Connection, revision: history.Revision) -> None:
-        if self.revision is not None:
-            history.amend(connection, self.revision, revision)
-        else:
-            self.revision_sent = history.record(connection, revision)
+        self.not_recorded = self.log.record(connection, revision)
 
 
 def _shortened(statement: str) -> str:

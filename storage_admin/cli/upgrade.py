@@ -55,12 +55,13 @@ def command(
     output: str,
 ) -> int:
     """Bring the tables to the newest version. Only adds; create a missing table by naming its kind: NAME=KIND."""
+    from storage_admin.cli.progress import waiting
     from storage_admin.locking import Patience
 
     admin = open_admin(db_url, schema, role)
     if dry_run:
         return preview(admin, admin.plan(tables or None, to=to), output)
-    patience = Patience(lock_timeout, wait, allow_copy)
+    patience = Patience(lock_timeout, wait, allow_copy, waiting)
     return carry_out("upgrade", partial(admin.upgrade, tables or None, to=to, patience=patience, jobs=jobs), output)
 
 

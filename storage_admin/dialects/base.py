@@ -40,10 +40,10 @@ class Dialect(msgspec.Struct, frozen=True, eq=False):
     ``server_facts`` is a SQL text with one row: standby, read-only, role, session role, backend pid. ``table_facts``
     takes ``:names`` and has rows of schema, name, bytes of the rows without their long values, owner, is that a
     superuser, may we alter it, may we create in its schema, does row-level security apply to us, publications (text
-    or NULL), the tables that it inherits from (a JSON array of pairs, or NULL). Three more have rows of pid,
+    or NULL), the tables that it inherits from (a JSON array of pairs, or NULL). More have rows of pid,
     application, role, seconds, state, query: ``holders`` (of a lock on ``:schema``, ``:name``, or of the upgrade lock
-    ``:key``), ``builders`` (of an index on it), ``snapshots`` (for which an index build waits). Each is empty where a
-    database has none of this.
+    ``:key``), ``builders`` (of an index on it), ``snapshots`` (for which an index build waits), ``blockers`` (for whom
+    the session ``:pid`` waits now). Each is empty where a database has none of this.
 
     An index of a table with more than ``small_bytes`` of rows is built concurrently, if that is not None; ``hold``
     are statements like ``enter``, for a transaction that does nothing but keep the lock meanwhile.
@@ -104,6 +104,7 @@ class Dialect(msgspec.Struct, frozen=True, eq=False):
     holders: str = ""
     builders: str = ""
     snapshots: str = ""
+    blockers: str = ""
     log_access: str = ""
     small_bytes: int | None = None
     hold: tuple[str, ...] = ()

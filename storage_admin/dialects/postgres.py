@@ -135,6 +135,14 @@ SELECT a.pid, a.application_name, a.usename,
  ORDER BY 4 DESC NULLS LAST LIMIT 3
 """
 
+BLOCKERS = """
+SELECT a.pid, a.application_name, a.usename,
+       extract(epoch FROM pg_catalog.clock_timestamp() - a.xact_start)::float8, a.state, a.query
+  FROM pg_catalog.pg_stat_activity a
+ WHERE a.pid = ANY (pg_catalog.pg_blocking_pids(:pid))
+ ORDER BY 4 DESC NULLS LAST
+"""
+
 # One round trip: what stands before BEGIN in one message is in the transaction too. The lock lives no longer than
 # that, so it is safe behind a transaction pooler, and dies with a killed client. The text is literal: a bound parameter
 # would keep a snapshot open, which an index build waits for. pg_catalog goes first, whatever the role's search_path
@@ -213,6 +221,7 @@ POSTGRES = Dialect(
     holders=HOLDERS,
     builders=BUILDERS,
     snapshots=SNAPSHOTS,
+    blockers=BLOCKERS,
     log_access=LOG_ACCESS,
     small_bytes=8 * 1024 * 1024,  # a plain build of so much holds writers up for about 10 ms
     hold=(ENTER, STAY),
