@@ -26,12 +26,13 @@ from storage_admin.errors import (
     RoleThroughPooler,
     UnsupportedDatabase,
     UpgradeFailed,
+    UpgradeInterrupted,
 )
 from storage_admin.files import refuse_unwritable
 from storage_admin.locking import Patience
 from storage_admin.messages import displayed_url
 from storage_admin.naming import TableRef, parse_table
-from storage_admin.reports import DatabaseInfo, Outcome, Survey, UpgradeReport
+from storage_admin.reports import DatabaseInfo, Survey, UpgradeReport
 from storage_admin.tracing import span
 from storage_admin.upgrading import Work
 from storage_admin.waiting import wait_until_current
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
     from storage_admin.doctor import Diagnosis
     from storage_admin.history import Revision
     from storage_admin.lockfile import LockFile
+    from storage_admin.reports import Outcome
+    from storage_admin.schema import TableName
 
 
 class StorageAdmin:
@@ -143,6 +146,7 @@ class StorageAdmin:
         Raises:
             UpgradeFailed: at least one table could not be upgraded; ``report`` says what became of each.
             ReadOnlyServer: a standby, or a session that may only read. And as `inspect`.
+            UpgradeInterrupted: a KeyboardInterrupt; its ``report`` says what was done before it.
         """
         return self._work(tables, patience or Patience(), jobs=jobs, progress=progress, to=to, index_limit=index_limit)
 
@@ -160,7 +164,7 @@ class StorageAdmin:
         are those of `upgrade`, and so are the ways in which it fails; no table is ever created.
 
         Raises:
-            UpgradeFailed, ReadOnlyServer. And as `inspect`.
+            UpgradeFailed, UpgradeInterrupted, ReadOnlyServer. And as `inspect`.
         """
         return self._work(tables, patience or Patience(), jobs=jobs, progress=progress, only_indexes=True)
 
@@ -291,6 +295,7 @@ class StorageAdmin:
             finder = self._finder(engine, connection, index_limit=index_limit, only_indexes=only_indexes)
             plans, notes = finder.survey(refs, to=to)
             server = self._server(finder, plans)
+            done: dict[TableName, Outcome] = {}
             work = Work(engine, finder, patience, server, owns_engine=self._engine is None)
             wanted = [plan for plan in plans if plan.status is not Status.CURRENT]
             if only_indexes:
@@ -299,10 +304,15 @@ class StorageAdmin:
             jobs = jobs if finder.dialect.writes_in_parallel and not related else 1
             with span(work.operation, connection) as traced:
                 traced.set(tables=len(wanted))
-                done = batch.run(finder.parents_first(wanted), work.line, jobs, progress)
-            outcomes = tuple(done.get(plan.table) or Outcome(plan) for plan in plans)
+                try:
+                    batch.run(finder.parents_first(wanted), work.line, jobs, progress, done, work.stopped)
+                except KeyboardInterrupt as interrupt:
+                    work.interrupted(interrupt)
+            outcomes = tuple(work.outcomes(plans, done, wanted))
             info = self._info(engine, connection)
         report = UpgradeReport(info, self.catalog.head, outcomes, (*notes, *work.notes()))
+        if work.interrupt is not None:
+            raise UpgradeInterrupted(report, work.interrupt)
         if report.failures:
             raise UpgradeFailed(report.failures, report)
         return report

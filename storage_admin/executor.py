@@ -19,6 +19,7 @@ from storage_admin.changes import AddColumn, RebuildIndex, Status
 from storage_admin.database import renew, send, transaction
 from storage_admin.errors import (
     ConnectionLost,
+    Interrupted,
     LockNotObtained,
     NeedsCopy,
     SchemaAhead,
@@ -33,6 +34,7 @@ from storage_admin.recording import Recorder
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
+    from threading import Event
 
     from sqlalchemy import Connection
 
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 RACES = 3
 RENEWALS = 3
 SHOWN = 120
+CHECK = "this says what is there: storage-admin check"
 UNCHANGED = "The table was left as it was"
 PERHAPS = "Statements before it are done, and this one not"
 NOT_BUILT = "The index is not there yet; the columns are"
@@ -73,6 +76,7 @@ def apply(
     another: Callable[[], AbstractContextManager[Connection]],
     logs: set[str | None] | None = None,
     owners: frozenset[str] = frozenset(),
+    stopped: Event | None = None,
 ) -> Applied:
     """Bring one table to the target of its plan: one transaction, then the index builds that may not be in one.
 
@@ -86,10 +90,16 @@ def apply(
         LockNotObtained: somebody held the table, or another upgrade of it ran, until the time was over.
         NoRights, StatementFailed, UpgradeIncomplete: rolled back.
         ConnectionLost: it broke, and again, or the server does not come back.
+        Interrupted: by Ctrl-C or a signal, or because ``stopped`` was set.
     """
     refuse(plan)
     log = Recorder(dialect, plan.table, set() if logs is None else logs, owners)
-    return _Upgrade(connection, dialect, plan, replan, patience, tool_version, another, log).run()
+    watch = Watch(str(plan.table), patience, stopped=stopped)
+    upgrade = _Upgrade(connection, dialect, plan, replan, patience, tool_version, another, log, watch)
+    try:
+        return upgrade.run()
+    except KeyboardInterrupt as interrupt:
+        raise upgrade.interrupted(interrupt) from interrupt
 
 
 def create(connection: Connection, dialect: Dialect, plan: Plan) -> tuple[str, ...]:
@@ -150,30 +160,31 @@ class _Upgrade:
         tool_version: str,
         another: Callable[[], AbstractContextManager[Connection]],
         log: Recorder,
+        watch: Watch,
     ) -> None:
         self.connection, self.dialect, self.replan, self.another = connection, dialect, replan, another
         self.plan, self.table, self.patience, self.tool_version = plan, plan.table, patience, tool_version
-        self.log = log
+        self.log, self.watch = log, watch
         self.begun = False
         self.statements: tuple[str, ...] = ()
         self.sent: tuple[str, ...] = ()  # in a transaction whose end is not known yet
         self.seconds = 0.0
         self.not_recorded: str | None = None
         self.version: int | None = None
+        self.building = False
         self.unlogged = False  # something was done outside a transaction that the log does not tell yet
 
     def run(self) -> Applied:
         """Try until it is done, or cannot be, or the time is over. Raises as `apply`."""
         waited, races, renewals, lost = "", 0, 0, False
-        watch = Watch(str(self.table), self.patience)
-        for _ in attempts(self.patience, watch.sleep):
+        for _ in attempts(self.patience, self.watch.sleep):
             try:
                 self._attempt()
                 return Applied(self.plan, self.statements, self.seconds, self.not_recorded, self.version)
             except Busy as busy:
                 waited, lost = str(busy), False
-                others = self._in_the_way() if waited == ANOTHER and watch.due else ()
-                watch.tell(f"{waited}: {listed(others)}" if others else waited, others[:1] and others[0].pid)
+                others = self._in_the_way() if waited == ANOTHER and self.watch.due else ()
+                self.watch.tell(f"{waited}: {listed(others)}" if others else waited, others[:1] and others[0].pid)
             except StatementFailed as error:
                 # Somebody who does not know our lock, such as Agno itself, made the same thing first: look again.
                 races += 1
@@ -188,7 +199,7 @@ class _Upgrade:
                 elif is_lock_timeout(error, self.dialect):
                     others = self._in_the_way()
                     waited = f"it is in use by {listed(others) or f'others ({driver_message(error)})'}"
-                    watch.tell(waited, others[:1] and others[0].pid)
+                    self.watch.tell(waited, others[:1] and others[0].pid)
                 else:
                     raise
         raise self._gave_up(waited, lost=lost)
@@ -239,6 +250,7 @@ class _Upgrade:
     # --- outside of one ----------------------------------------------------------------------------------------
 
     def _build(self) -> None:
+        self.building = True
         with self.another() as holder:
             with transaction(holder, opening(self.dialect, self.table, self.patience, stay=True)) as answers:
                 if not all(answers):
@@ -301,6 +313,21 @@ class _Upgrade:
             if self.statements
             else "nothing was changed",
         )
+
+    def interrupted(self, interrupt: KeyboardInterrupt) -> Interrupted:
+        """What is known of the table where a signal ended the work on it."""
+        if self.sent:
+            left = f"whether its transaction was committed is not known; {CHECK}"
+        elif self.begun and not self.dialect.transactional_ddl:
+            left = f"the server may still finish a statement that it has; {CHECK}"
+        elif self.building:
+            columns = "the columns are there, and " if self.statements else ""
+            left = f"{columns}an index is still to be built: the next run removes what this one left of it"
+        else:
+            left = "it was rolled back, and is as it was"
+        error = Interrupted(table=str(self.table), left=left)
+        error.exit_code = getattr(interrupt, "exit_code", error.exit_code)
+        return error
 
     def _no_rights(self, error: StatementFailed) -> StorageAdminError:
         server = server_facts(self.connection, self.dialect)

@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Callable  # noqa: TC003 - msgspec reads the annotations
 from hashlib import sha256
+from threading import Event
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -57,10 +58,18 @@ class Patience(msgspec.Struct, frozen=True):
 
 
 class Watch:
-    """Tells of a wait for a table what is worth a line."""
+    """Tells of a wait for a table what is worth a line. ``stopped`` ends it."""
 
-    def __init__(self, table: str, patience: Patience, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        table: str,
+        patience: Patience,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        stopped: Event | None = None,
+    ) -> None:
         self._table, self._patience, self._clock = table, patience, clock
+        self._stopped = stopped or Event()
         self._began, self._said = clock(), float("-inf")
         self._last: tuple[str, object] | None = None
         self._who: object = None
@@ -83,13 +92,21 @@ class Watch:
             self._patience.told(Waiting(self._table, why, seconds, left))
 
     def sleep(self, seconds: float) -> None:
-        """Sleep; if the time for the first word comes meanwhile, say it."""
+        """Sleep; if the time for the first word comes meanwhile, say it.
+
+        Raises:
+            KeyboardInterrupt: another thread has stopped us.
+        """
         until = self._began + QUIET - self._clock()
         if self._last is not None and 0 < until < seconds:
-            time.sleep(until)
+            self._sleep(until)
             self.tell(*self._last)
             seconds -= until
-        time.sleep(seconds)
+        self._sleep(seconds)
+
+    def _sleep(self, seconds: float) -> None:
+        if self._stopped.wait(seconds):
+            raise KeyboardInterrupt
 
 
 class Busy(Exception):

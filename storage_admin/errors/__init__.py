@@ -316,6 +316,37 @@ class UpgradeIncomplete(TableError):
     """
 
 
+class Interrupted(TableError):
+    """{table} was interrupted; {left}."""
+
+    exit_code = 130
+
+
+class NotBegun(TableError):
+    """{table} was not begun, since the upgrade was interrupted."""
+
+    exit_code = 130
+
+
+class UpgradeInterrupted(KeyboardInterrupt):
+    """Interrupted: {done} of {total} tables {was} upgraded{left}. The same command does the rest."""
+
+    exit_code = 130
+    report: Any
+
+    def __init__(self, report: Any, interrupt: BaseException | None = None) -> None:
+        errors = [outcome.error for outcome in report.outcomes]
+        cut = [error for error in errors if error is not None and not isinstance(error, NotBegun)]
+        done = sum(outcome.changed and outcome.error is None for outcome in report.outcomes)
+        total = sum(outcome.changed or outcome.error is not None for outcome in report.outcomes)
+        facts = {"done": done, "total": total, "was": "was" if done == 1 else "were"}
+        listed = "".join(f"\n  {str(error).rstrip('.')}" for error in cut)
+        template = " ".join((type(self).__doc__ or "").split())
+        super().__init__(template.format(**facts, left=f", and{listed}\n" if cut else ""))
+        self.report, self.facts = report, facts
+        self.exit_code = getattr(interrupt, "exit_code", self.exit_code)
+
+
 class UpgradeFailed(StorageAdminError):
     """{summary}"""
 

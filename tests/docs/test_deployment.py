@@ -35,7 +35,8 @@ every_manifest = pytest.mark.parametrize("file", MANIFESTS, ids=lambda path: pat
 
 def parsed(words: list[str]) -> click.Context:
     """What our commands make of some words; raises where an option, a command or a value does not exist."""
-    group, parent = cli, click.Context(cli, info_name="storage-admin")
+    group: click.Group = cli
+    parent = click.Context(cli, info_name="storage-admin")
     while True:
         name, *words = words
         command = group.get_command(parent, name)
