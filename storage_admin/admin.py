@@ -53,6 +53,9 @@ if TYPE_CHECKING:
     from storage_admin.schema import TableName
 
 
+REFUSED = (Status.DRIFTED, Status.AHEAD)
+
+
 class StorageAdmin:
     """The session tables of one database.
 
@@ -160,7 +163,8 @@ class StorageAdmin:
     ) -> UpgradeReport:
         """Build the missing indexes of the named tables, or of all, and rebuild invalid ones. Nothing else is changed.
 
-        An index on a column that is missing is left, with all other changes, in ``plan.beyond_repair``. The arguments
+        An index on a column that is missing is left, with all other changes, in ``plan.beyond_repair``. A table that is
+        drifted or ahead is refused, whether it lacks an index or not. The arguments
         are those of `upgrade`, and so are the ways in which it fails; no table is ever created.
 
         Raises:
@@ -299,7 +303,7 @@ class StorageAdmin:
             work = Work(engine, finder, patience, server, owns_engine=self._engine is None)
             wanted = [plan for plan in plans if plan.status is not Status.CURRENT]
             if only_indexes:
-                wanted = [plan for plan in wanted if plan.changes or plan.deferred or plan.status is Status.AHEAD]
+                wanted = [plan for plan in wanted if plan.changes or plan.deferred or plan.status in REFUSED]
             related = any(facts.parents for facts in finder.facts.values())
             jobs = jobs if finder.dialect.writes_in_parallel and not related else 1
             with span(work.operation, connection) as traced:
@@ -312,9 +316,9 @@ class StorageAdmin:
             info = self._info(engine, connection)
         report = UpgradeReport(info, self.catalog.head, outcomes, (*notes, *work.notes()))
         if work.interrupt is not None:
-            raise UpgradeInterrupted(report, work.interrupt)
+            raise UpgradeInterrupted(report, work.interrupt, work.done)
         if report.failures:
-            raise UpgradeFailed(report.failures, report)
+            raise UpgradeFailed(report.failures, report, work.done)
         return report
 
     def _refs(self, tables: Iterable[str | TableRef] | None) -> tuple[TableRef, ...] | None:

@@ -38,7 +38,7 @@ class Work:
     ) -> None:
         self.engine, self.finder, self.patience, self.server = engine, finder, patience, server
         self.owns_engine = owns_engine
-        self.operation = "repair" if finder.only_indexes else "upgrade"
+        self.operation, self.done = ("repair", "repaired") if finder.only_indexes else ("upgrade", "upgraded")
         self.unrecorded: list[str] = []
         self.logs: set[str | None] = set()
         self._by_schema: dict[str | None, set[str]] = {}

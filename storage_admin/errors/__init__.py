@@ -204,7 +204,7 @@ class NoTablesFound(DatabaseError):
 
 
 class NotCurrent(DatabaseError):
-    """{database} is not current, {when}: {waited}. To upgrade it: storage-admin upgrade"""
+    """{database} is not current, {when}: {waited}. {advice}"""
 
     exit_code = 2  # or 3 where a table is drifted, 4 where one is ahead
 
@@ -329,17 +329,17 @@ class NotBegun(TableError):
 
 
 class UpgradeInterrupted(KeyboardInterrupt):
-    """Interrupted: {done} of {total} tables {was} upgraded{left}. The same command does the rest."""
+    """Interrupted: {done} of {total} tables {was} {what}{left}. The same command does the rest."""
 
     exit_code = 130
     report: Any
 
-    def __init__(self, report: Any, interrupt: BaseException | None = None) -> None:
+    def __init__(self, report: Any, interrupt: BaseException | None = None, what: str = "upgraded") -> None:
         errors = [outcome.error for outcome in report.outcomes]
         cut = [error for error in errors if error is not None and not isinstance(error, NotBegun)]
         done = sum(outcome.changed and outcome.error is None for outcome in report.outcomes)
         total = sum(outcome.changed or outcome.error is not None for outcome in report.outcomes)
-        facts = {"done": done, "total": total, "was": "was" if done == 1 else "were"}
+        facts = {"done": done, "total": total, "was": "was" if done == 1 else "were", "what": what}
         listed = "".join(f"\n  {str(error).rstrip('.')}" for error in cut)
         template = " ".join((type(self).__doc__ or "").split())
         super().__init__(template.format(**facts, left=f", and{listed}\n" if cut else ""))
@@ -354,13 +354,11 @@ class UpgradeFailed(StorageAdminError):
     failures: Sequence[StorageAdminError]
     report: Any
 
-    def __init__(self, failures: Sequence[StorageAdminError], report: Any) -> None:
+    def __init__(self, failures: Sequence[StorageAdminError], report: Any, done: str = "upgraded") -> None:
         codes = {failure.exit_code for failure in failures}
         listed = "".join(f"\n  {failure}" for failure in failures)
         total = len(report.outcomes)
-        summary = (
-            str(failures[0]) if total == 1 else f"{len(failures)} of {total} tables could not be upgraded:{listed}"
-        )
+        summary = str(failures[0]) if total == 1 else f"{len(failures)} of {total} tables could not be {done}:{listed}"
         super().__init__(summary=summary, failures=failures, report=report)
         # One kind of failure keeps its own code; among several tables a plain error means "some failed".
         if len(codes) == 1 and (codes != {1} or len(report.outcomes) == 1):
