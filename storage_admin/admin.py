@@ -22,6 +22,7 @@ from storage_admin.discovery import Finder, check_schema
 from storage_admin.errors import (
     DatabaseError,
     NoSchemas,
+    RoleNeedsPostgreSQL,
     RoleNeedsURL,
     RoleThroughPooler,
     UnsupportedDatabase,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from storage_admin.schema import TableName
 
 
+NO_ROLES = {"sqlite": "SQLite", "mysql": "MySQL or MariaDB", "mariadb": "MySQL or MariaDB"}
 REFUSED = (Status.DRIFTED, Status.AHEAD)
 
 
@@ -89,7 +91,9 @@ class StorageAdmin:
             self._url = parse_url(database) if isinstance(database, str) else database
         else:
             raise TypeError(f"a URL or an SQLAlchemy engine is needed, not {type(database).__name__}")
-        if role is not None and (self._engine is not None or self._url.get_backend_name() != "postgresql"):
+        if role is not None and (title := NO_ROLES.get(self._url.get_backend_name())) is not None:
+            raise RoleNeedsPostgreSQL(role=role, title=title)
+        if role is not None and self._engine is not None:
             raise RoleNeedsURL(role=role)
         self._role = role
 
@@ -344,7 +348,8 @@ class StorageAdmin:
 
     def _info(self, engine: Engine, connection: Connection) -> DatabaseInfo:
         version = ".".join(str(part) for part in connection.dialect.server_version_info or ())
-        return DatabaseInfo(engine.dialect.name, version, displayed_url(located(self._url, connection)))
+        shown, product = displayed_url(located(self._url, connection)), access.product_of(connection, self.dialect)
+        return DatabaseInfo(engine.dialect.name, version, shown, product)
 
     def _server(self, finder: Finder, plans: Iterable[Plan]) -> Server | None:
         """The server, where there is something to do: one that takes no changes is refused before anything is sent."""

@@ -39,9 +39,10 @@ class Dialect(msgspec.Struct, frozen=True, eq=False):
 
     ``server_facts`` is a SQL text with one row: standby, read-only, role, session role, backend pid. ``table_facts``
     takes ``:names`` and has rows of schema, name, bytes of the rows without their long values, owner, is that a
-    superuser, may we alter it, may we create in its schema, does row-level security apply to us, publications (text
-    or NULL), the tables that it inherits from (a JSON array of pairs, or NULL). More have rows of pid,
-    application, role, seconds, state, query: ``holders`` (of a lock on ``:schema``, ``:name``, or of the upgrade lock
+    superuser, may we alter it, may we create in its schema, are we a member of the owner, may that create there, does
+    row-level security apply to us, publications (text or NULL), the tables that it inherits from (a JSON array of
+    pairs, or NULL). More have rows of pid, application, role, seconds, state, query:
+    ``holders`` (of a lock on ``:schema``, ``:name``, or of the upgrade lock
     ``:key``), ``builders`` (of an index on it), ``snapshots`` (for which an index build waits), ``blockers`` (for whom
     the session ``:pid`` waits now). Each is empty where a database has none of this.
 

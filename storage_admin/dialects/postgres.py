@@ -59,6 +59,9 @@ SELECT n.nspname, c.relname,
                                          FROM pg_catalog.pg_partition_tree(c.oid) t)
             ELSE pg_catalog.pg_relation_size(c.oid) END::bigint,
        r.rolname, r.rolsuper, pg_catalog.pg_has_role(r.oid, 'USAGE'), pg_catalog.has_schema_privilege(n.oid, 'CREATE'),
+       pg_catalog.pg_has_role(r.oid, 'MEMBER'),
+       pg_catalog.has_schema_privilege(r.oid, n.oid, 'CREATE')
+         AND pg_catalog.has_schema_privilege(r.oid, n.oid, 'USAGE'),
        pg_catalog.row_security_active(c.oid), p.names,
        (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(pn.nspname, pc.relname) ORDER BY h.inhseqno)::text
           FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_class pc ON pc.oid = h.inhparent

@@ -59,7 +59,9 @@ from storage_admin.errors.settings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+TABLES_SHOWN, GRANTS_SHOWN = 3, 20
 
 
 # --- what was asked is wrong -------------------------------------------------------------------------------
@@ -109,6 +111,10 @@ class RoleNeedsURL(UsageError):
     """A role ({role}) is taken on by sessions of our own on PostgreSQL: give the URL of one. The sessions of an engine
     are its owner's to set up.
     """
+
+
+class RoleNeedsPostgreSQL(RoleNeedsURL):
+    """--role is for PostgreSQL, and this is {title}. Leave out {role!r}, and connect as a user who may do it."""
 
 
 class RoleThroughPooler(UsageError):
@@ -274,9 +280,35 @@ class LockNotObtained(TableError):
 
 
 class NoRights(TableError):
-    """{table}{belongs}, was not changed: the role {role} may not do that ({problem}). Let {owner} run this:{sql}
-    {otherwise}
+    """{table}{belongs} {was} not changed: the role {role} may not do that ({problem}). Let {owner} run
+    this:{sql}{otherwise}
     """
+
+    grants: Sequence[str]
+
+    def __init__(self, *, grants: Sequence[str], how: str, **facts: object) -> None:
+        listed = "".join(f"\n  {grant};" for grant in grants[:GRANTS_SHOWN])
+        more = f"\n  -- and {len(grants) - GRANTS_SHOWN} more like these" if len(grants) > GRANTS_SHOWN else ""
+        facts |= {"grants": grants, "how": how, "otherwise": f"\n  {how}{listed}{more}" if how else ""}
+        super().__init__(**{"was": "was"} | facts)
+
+    @property
+    def answer(self) -> tuple[object, ...]:
+        """What is the same for all tables for which the same is lacking."""
+        return tuple(self.facts[name] for name in ("role", "owner", "problem", "how"))
+
+    @classmethod
+    def together(cls, errors: Sequence[NoRights]) -> NoRights:
+        """One error for tables for which the same is lacking."""
+        if len(errors) == 1:
+            return errors[0]
+        names, facts = [error.table for error in errors], dict(errors[0].facts)
+        more = f" and {len(names) - TABLES_SHOWN} more" if len(names) > TABLES_SHOWN else ""
+        facts["table"] = ", ".join(names[:TABLES_SHOWN]) + more
+        facts["belongs"] = str(facts["belongs"]).replace(" belongs", " belong", 1).replace(", a table", ", tables", 1)
+        facts["sql"] = "\n  storage-admin upgrade, or what this prints: storage-admin plan --sql"
+        grants = tuple(dict.fromkeys(grant for error in errors for grant in error.grants))
+        return cls(**facts | {"was": "were", "grants": grants})  # type: ignore[arg-type] # as they were given
 
 
 class InheritedTable(TableError):
@@ -356,10 +388,20 @@ class UpgradeFailed(StorageAdminError):
 
     def __init__(self, failures: Sequence[StorageAdminError], report: Any, done: str = "upgraded") -> None:
         codes = {failure.exit_code for failure in failures}
-        listed = "".join(f"\n  {failure}" for failure in failures)
+        listed = "".join(f"\n  {failure}" for failure in _together(failures))
         total = len(report.outcomes)
         summary = str(failures[0]) if total == 1 else f"{len(failures)} of {total} tables could not be {done}:{listed}"
         super().__init__(summary=summary, failures=failures, report=report)
         # One kind of failure keeps its own code; among several tables a plain error means "some failed".
         if len(codes) == 1 and (codes != {1} or len(report.outcomes) == 1):
             self.exit_code = codes.pop()
+
+
+def _together(failures: Sequence[StorageAdminError]) -> Iterator[StorageAdminError]:
+    """The failures; those of tables for which somebody lacks the same rights as one, where the first of them is."""
+    groups: dict[object, list[StorageAdminError]] = {}
+    for failure in failures:
+        groups.setdefault(failure.answer if isinstance(failure, NoRights) else id(failure), []).append(failure)
+    for group in groups.values():
+        same = [failure for failure in group if isinstance(failure, NoRights)]
+        yield NoRights.together(same) if same else group[0]
