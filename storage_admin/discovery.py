@@ -25,7 +25,7 @@ from storage_admin.messages import driver_message
 from storage_admin.naming import argument
 from storage_admin.notes import near_miss, plan_notes, publication_notes, text_notes
 from storage_admin.schema import Relation, TableName, quoted
-from storage_admin.texts import did_you_mean, meant_text
+from storage_admin.texts import meant_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -298,9 +298,15 @@ class Finder:
         return name
 
     def _suggestion(self, ref: TableRef) -> str:
+        import difflib
+
         tables = [live.name for live in self._find((), None, by_shape=True) if self._identity(live).kinds]
         same = [str(table) for table in tables if self.dialect.fold(table.name) == self.dialect.fold(ref.name)]
-        return meant_text(same) or did_you_mean(str(ref), map(str, tables), cutoff=0.5)
+        if same:
+            return meant_text(same)
+        names = {table.name: str(table) for table in tables}  # a schema that is the same makes no name alike
+        close = difflib.get_close_matches(ref.name, names, n=1)
+        return meant_text([names[name] for name in close])
 
     # --- planning ------------------------------------------------------------------------------------------
 

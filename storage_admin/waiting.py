@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from storage_admin.changes import Status
 from storage_admin.errors import CannotConnect, NoSuchFile, NoSuchTable, NoTablesFound, NotCurrent, QueryFailed
+from storage_admin.naming import argument
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -109,7 +110,7 @@ def _advice(plans: Iterable[Plan]) -> str:
     found = {status: [plan for plan in plans if plan.status is status] for status in Status}
     told = [text for status, text in MENDED.items() if found[status]]
     if missing := found[Status.MISSING]:
-        named = " ".join(f"{plan.table}={','.join(plan.kinds)}" for plan in missing[:SHOWN])
+        named = " ".join(argument(plan.table, *plan.kinds) for plan in missing[:SHOWN])
         told.append(f"To create {'it' if len(missing) == 1 else 'them'}: storage-admin upgrade {named}")
     elif found[Status.OUTDATED]:
         told.append(UPGRADE.format("the others" if told else "it"))

@@ -99,6 +99,12 @@ class NoDatabaseURL(UsageError):
     """
 
 
+class EmptyDatabaseURL(NoDatabaseURL):
+    """No database named: --db-url is empty, perhaps since it is given a variable that is not set. Give a URL, or leave
+    --db-url out, for the environment or the file of settings to name the database.
+    """
+
+
 class UnsupportedDatabase(UsageError):
     """{name} is not supported. This release works with: {supported}."""
 

@@ -67,6 +67,12 @@ def refuse_unfinished(path: Path) -> None:
     raise UnfinishedArchive(path=partial, archive=archive, command=command)
 
 
+def _with_time(path: Path) -> Path:
+    """The same name with the time of day in it: 2026-01-31-031500.jsonl.zst."""
+    name, *suffixes = path.name.rsplit(".", 2 if form_of(path)[1] else 1)
+    return path.with_name(".".join([f"{name}-{datetime.now():%H%M%S}", *suffixes]))  # noqa: DTZ005 - of the user's day
+
+
 def _beside(partial: Path) -> Path:
     return partial.with_name(f"{partial.name}.json")
 
@@ -100,7 +106,7 @@ class GrowingArchive:
 
     def __enter__(self) -> Self:
         if self.path.exists():  # a device too
-            raise FileExists(path=self.path, otherwise="")
+            raise FileExists(path=self.path, otherwise=f" (--archive {_with_time(self.path)}); nothing was removed")
         try:
             self._file: BinaryIO = os.fdopen(opened(self.partial, os.O_RDWR), "r+b")
         except OSError as error:

@@ -192,7 +192,7 @@ def test_an_archive_that_is_there_is_neither_replaced_nor_used(database: Databas
     twenty(database)
     sessions, archive = Sessions(database.url), tmp_path / "old.jsonl"
     archive.write_text("mine")
-    with pytest.raises(FileExists):
+    with pytest.raises(FileExists, match=r"Choose another name \(--archive .*/old-\d{6}\.jsonl\).*nothing was removed"):
         sessions.prune(Old(CUT), archive=archive)
     with pytest.raises(UsageError, match="JSONL"):
         sessions.prune(Old(CUT), archive=tmp_path / "old.csv")
