@@ -28,8 +28,8 @@ SHOWN = 3
 UPGRADE = "To upgrade {}: storage-admin upgrade"
 MENDED = {
     Status.DRIFTED: (
-        "Only its owner can mend that: docs/upgrade-guide.md has a way for each kind of drift; then storage-admin plan "
-        "says what is left."
+        "Only the owner of a table can mend its drift: docs/upgrade-guide.md has a way for each kind; then "
+        "storage-admin plan says what is left."
     ),
     Status.AHEAD: "Use a newer storage-admin: the one that upgraded it, or a later one.",
 }

@@ -367,7 +367,7 @@ class NotBegun(TableError):
 
 
 class UpgradeInterrupted(KeyboardInterrupt):
-    """Interrupted: {done} of {total} tables {was} {what}{left}. The same command does the rest."""
+    """Interrupted: {done} of {total} tables {was} {what}. The same command does the rest.{left}"""
 
     exit_code = 130
     report: Any
@@ -378,9 +378,9 @@ class UpgradeInterrupted(KeyboardInterrupt):
         done = sum(outcome.changed and outcome.error is None for outcome in report.outcomes)
         total = sum(outcome.changed or outcome.error is not None for outcome in report.outcomes)
         facts = {"done": done, "total": total, "was": "was" if done == 1 else "were", "what": what}
-        listed = "".join(f"\n  {str(error).rstrip('.')}" for error in cut)
+        listed = "".join(f"\n  {error}" for error in cut)
         template = " ".join((type(self).__doc__ or "").split())
-        super().__init__(template.format(**facts, left=f", and{listed}\n" if cut else ""))
+        super().__init__(template.format(**facts, left=listed))
         self.report, self.facts = report, facts
         self.exit_code = getattr(interrupt, "exit_code", self.exit_code)
 

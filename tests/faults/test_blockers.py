@@ -152,7 +152,7 @@ def test_who_is_in_the_way_is_named_without_what_they_look_for(postgres: Databas
 
 def test_who_is_waited_for_is_said_while_it_lasts(postgres: Database) -> None:
     old_agents(postgres)
-    options = ("--wait", "3", "--lock-timeout", "50", "--db-url", postgres.url)
+    options = ("--wait", "2.7", "--lock-timeout", "50", "--db-url", postgres.url)
     with (
         blocker(postgres) as connection,
         upgrading(*options) as text,

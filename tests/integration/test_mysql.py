@@ -122,10 +122,13 @@ def test_an_account_without_rights_is_told_which_ones_to_ask_for(database: Datab
 
 def test_an_account_that_may_only_read_is_told_so_of_a_table_that_is_there(database: Database) -> None:
     name = old_agents(database)
+    old_agents(database, "other")
     database.run("CREATE USER reader@'%'; GRANT SELECT ON ai.* TO reader@'%'")
     try:
         url = database.url.replace("//root@", "//reader@").rpartition("/")[0] + "/ai"
         with pytest.raises(UpgradeFailed) as told:
+            StorageAdmin(url).upgrade([name])
+        with pytest.raises(UpgradeFailed, match="ai.other, ai.sessions were not changed") as both:
             StorageAdmin(url).upgrade()
         with pytest.raises(UpgradeFailed, match="ai.new, a table to be created, was not changed"):
             StorageAdmin(url).upgrade(["ai.new=agent"])
@@ -134,6 +137,7 @@ def test_an_account_that_may_only_read_is_told_so_of_a_table_that_is_there(datab
     assert str(told.value).startswith(f"{name} was not changed: the role 'reader'@'%' may not do that")
     assert "\n  Or give the right, and run it again:\n  GRANT SELECT, INSERT, UPDATE" in str(told.value)
     assert "--role" not in str(told.value)
+    assert str(both.value).count("GRANT") == 1
 
 
 def test_a_role_is_said_to_be_for_postgresql(database: Database) -> None:

@@ -142,3 +142,21 @@ def test_a_package_that_is_missing_is_named_before_a_file_is_read(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ExtraMissing):
         Sessions(sqlite.url).load(tmp_path / name)
+
+
+def test_rows_that_are_set_aside_are_compressed_as_their_name_says(
+    sqlite: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agents(sqlite, "s1")
+    Sessions(sqlite.url).export(tmp_path / "out.jsonl")
+    sqlite.run("UPDATE sessions SET user_id = 'another'")
+    aside = tmp_path / "aside.jsonl.zst"
+    with pytest.raises(SomeLeftOut):
+        Sessions(sqlite.url).load(tmp_path / "out.jsonl", rejects=aside)
+    sqlite.run("DELETE FROM sessions")
+    assert Sessions(sqlite.url).load(aside).sessions == 1
+    sqlite.run("DELETE FROM sessions")
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    with pytest.raises(ExtraMissing):
+        Sessions(sqlite.url).load(tmp_path / "out.jsonl", rejects=aside)
+    assert sqlite.run("SELECT count(*) FROM sessions") == [(0,)]
