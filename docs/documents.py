@@ -11,7 +11,7 @@ import msgspec
 from storage_admin import errors
 from storage_admin.cli import EXIT_CODES
 from storage_admin.cli.schemas import DOCUMENTS
-from storage_admin.errors import base, ecosystem, sessions, settings
+from storage_admin.errors import base, ecosystem, sessions, settings, tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,12 @@ PRINTED_BY = {
     "sessions-delete": ("sessions delete", "sessions rename"),
     "sessions-import": ("sessions import", "sessions restore"),
 }
-OTHERS = (("the file of settings", settings), ("sessions", sessions), ("the tools beside it", ecosystem))
+OTHERS = (
+    ("one table could not be upgraded", tables),
+    ("the file of settings", settings),
+    ("sessions", sessions),
+    ("the tools beside it", ecosystem),
+)
 ERRORS = """\
 Everything that is raised is a `StorageAdminError`, and `storage_admin.errors` has them all; but `UpgradeInterrupted`,
 which is a `KeyboardInterrupt`, and has 143 as its code after SIGTERM. The words in braces are facts of the error, which
