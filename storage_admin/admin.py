@@ -348,7 +348,10 @@ class StorageAdmin:
 
     def _info(self, engine: Engine, connection: Connection) -> DatabaseInfo:
         version = ".".join(str(part) for part in connection.dialect.server_version_info or ())
-        shown, product = displayed_url(located(self._url, connection)), access.product_of(connection, self.dialect)
+        shown, product = (
+            displayed_url(located(self._url, connection)),
+            access.product_of(connection, dialect_of(engine)),
+        )
         return DatabaseInfo(engine.dialect.name, version, shown, product)
 
     def _server(self, finder: Finder, plans: Iterable[Plan]) -> Server | None:
