@@ -11,7 +11,7 @@ import msgspec
 from storage_admin import errors
 from storage_admin.cli import EXIT_CODES
 from storage_admin.cli.schemas import DOCUMENTS
-from storage_admin.errors import base, ecosystem, sessions, settings
+from storage_admin.errors import base, ecosystem, sessions, settings, tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,12 +26,17 @@ PRINTED_BY = {
     "sessions-delete": ("sessions delete", "sessions rename"),
     "sessions-import": ("sessions import", "sessions restore"),
 }
-OTHERS = (("the file of settings", settings), ("sessions", sessions), ("the tools beside it", ecosystem))
+OTHERS = (
+    ("one table could not be upgraded", tables),
+    ("the file of settings", settings),
+    ("sessions", sessions),
+    ("the tools beside it", ecosystem),
+)
 ERRORS = """\
-Everything that is raised is a `StorageAdminError`, and `storage_admin.errors` has them all. The words in braces are
-facts of the error, which are also its attributes: `error.table`, `error.problem`, `error.facts`. The command line
-prints the message and ends with the code; with that of the tables where all of them failed in the same way, see
-`UpgradeFailed`.
+Everything that is raised is a `StorageAdminError`, and `storage_admin.errors` has them all; but `UpgradeInterrupted`,
+which is a `KeyboardInterrupt`, and has 143 as its code after SIGTERM. The words in braces are facts of the error, which
+are also its attributes: `error.table`, `error.problem`, `error.facts`. The command line prints the message and ends
+with the code; with that of the tables where all of them failed in the same way, see `UpgradeFailed`.
 """
 JSON = """\
 With `-o json` a command prints one of these documents, with `-o yaml` the same as YAML. `format` stays 1 as long as a

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy import text
 
+from storage_admin.changes import CreateSchema
 from storage_admin.database import backend_pid
 from storage_admin.errors import LargePartitioned, NoRights, ReadOnlyServer, ServerTooOld, UpgradeByHand
 from storage_admin.schema import TableName
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from storage_admin.changes import Plan
     from storage_admin.dialects import Dialect
 
-OTHERWISE = "Or give the right, and run it again, with --role where a role was granted:"
 SHOWN = 3
 QUERY_SHOWN = 60
 SHORT, MINUTE = 10, 60  # seconds
@@ -42,6 +42,7 @@ class Server(msgspec.Struct, frozen=True):
 class TableFacts(msgspec.Struct, frozen=True):
     """One table: the bytes of its rows without their long values, its owner, and what the role of this connection may.
 
+    ``is_member`` of the owner, and perhaps without inheriting its rights; ``owner_may_create`` in the schema.
     ``rows_hidden``: row-level security applies to the role. ``publications`` are names, None where it is in none.
     ``parents`` are the tables that it inherits from.
     """
@@ -51,6 +52,8 @@ class TableFacts(msgspec.Struct, frozen=True):
     owner_is_superuser: bool
     may_alter: bool
     may_create: bool
+    is_member: bool
+    owner_may_create: bool
     rows_hidden: bool
     publications: str | None
     parents: tuple[TableName, ...] = ()
@@ -83,13 +86,18 @@ def server_facts(connection: Connection, dialect: Dialect) -> Server | None:
     return Server(standby, read_only, role, session_role, backend_pid(connection) not in (None, pid))
 
 
+def product_of(connection: Connection, dialect: Dialect) -> str:
+    """The name of the product, which one record may be for several of."""
+    return "MariaDB" if getattr(connection.dialect, "is_mariadb", False) else dialect.title
+
+
 def refuse_old(connection: Connection, dialect: Dialect, database: str) -> None:
     """Refuse a server that is too old to be changed safely; it can be read.
 
     Raises:
         ServerTooOld
     """
-    product = "MariaDB" if getattr(connection.dialect, "is_mariadb", False) else dialect.title
+    product = product_of(connection, dialect)
     oldest, found = dialect.oldest.get(product, ()), connection.dialect.server_version_info or ()
     if found < oldest:
         raise ServerTooOld(
@@ -171,20 +179,32 @@ def no_rights(plan: Plan, dialect: Dialect, role: str, facts: TableFacts | None,
     foreign = facts is not None and not facts.may_alter
     takes_over = foreign and facts is not None and facts.owner_is_superuser
     member_of = owner if foreign and not takes_over else None
-    creates = facts is None or not facts.may_create
+    creates = facts is None or not (facts.owner_may_create if member_of else facts.may_create)
+    if any(isinstance(change, CreateSchema) for change in plan.changes):
+        creates = False  # in a schema that is not there
     given = grants(dialect, plan.table, role=role, owner=member_of, create=creates, takes_over=takes_over)
+    if member_of and facts is not None and facts.is_member:
+        given = given[1:]
+    belongs = ", a table to be created," if plan.live is None else f", which belongs to {owner}," if owner else ""
+    body = script([plan], dialect, "for the owner").partition("\n\n")[2]
     return NoRights(
         table=str(plan.table),
         role=role,
-        belongs=f", which belongs to {owner}" if owner else ", a table to be created",
-        problem=problem,
-        owner=owner or "who owns the database",
-        otherwise=OTHERWISE + "".join(f"\n  {statement};" for statement in given) if given else "",
-        sql="".join(
-            f"\n  {line}" for line in script([plan], dialect, "for the owner").partition("\n\n")[2].splitlines()
-        )
-        + "\n",
+        belongs=belongs,
+        problem=problem.partition(" for table ")[0],  # which is named already
+        owner=owner or "whoever owns the database",
+        sql="".join(f"\n  {line}" for line in body.splitlines()),
+        how=_how(given, member_of),
+        grants=given,
     )
+
+
+def _how(given: Sequence[str], member_of: str | None) -> str:
+    """How a role gets on that was given rights, or that only has to take on the role of which it is a member."""
+    option = f" with --role {member_of}" if member_of else ""
+    if not given:
+        return f"Or run it again{option}." if option else ""
+    return f"Or give the right, and run it again{option}:"
 
 
 def upgrade_by_hand(plan: Plan, dialect: Dialect, kind: str) -> UpgradeByHand:
@@ -217,6 +237,11 @@ def builders(connection: Connection, dialect: Dialect, table: TableName) -> tupl
 def snapshots(connection: Connection, dialect: Dialect) -> tuple[Client, ...]:
     """Whose transactions an index build would wait for, the oldest first."""
     return _clients(connection, dialect.snapshots)
+
+
+def blockers(connection: Connection, dialect: Dialect, pid: int) -> tuple[Client, ...]:
+    """For whom the session of a number waits at this moment, the longest first."""
+    return _clients(connection, dialect.blockers, pid=pid)
 
 
 def _clients(connection: Connection, query: str, **parameters: Any) -> tuple[Client, ...]:

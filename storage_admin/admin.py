@@ -22,16 +22,18 @@ from storage_admin.discovery import Finder, check_schema
 from storage_admin.errors import (
     DatabaseError,
     NoSchemas,
+    RoleNeedsPostgreSQL,
     RoleNeedsURL,
     RoleThroughPooler,
     UnsupportedDatabase,
     UpgradeFailed,
+    UpgradeInterrupted,
 )
 from storage_admin.files import refuse_unwritable
 from storage_admin.locking import Patience
 from storage_admin.messages import displayed_url
 from storage_admin.naming import TableRef, parse_table
-from storage_admin.reports import DatabaseInfo, Outcome, Survey, UpgradeReport
+from storage_admin.reports import DatabaseInfo, Survey, UpgradeReport
 from storage_admin.tracing import span
 from storage_admin.upgrading import Work
 from storage_admin.waiting import wait_until_current
@@ -48,6 +50,12 @@ if TYPE_CHECKING:
     from storage_admin.doctor import Diagnosis
     from storage_admin.history import Revision
     from storage_admin.lockfile import LockFile
+    from storage_admin.reports import Outcome
+    from storage_admin.schema import TableName
+
+
+NO_ROLES = {"sqlite": "SQLite", "mysql": "MySQL or MariaDB", "mariadb": "MySQL or MariaDB"}
+REFUSED = (Status.DRIFTED, Status.AHEAD)
 
 
 class StorageAdmin:
@@ -83,7 +91,9 @@ class StorageAdmin:
             self._url = parse_url(database) if isinstance(database, str) else database
         else:
             raise TypeError(f"a URL or an SQLAlchemy engine is needed, not {type(database).__name__}")
-        if role is not None and (self._engine is not None or self._url.get_backend_name() != "postgresql"):
+        if role is not None and (title := NO_ROLES.get(self._url.get_backend_name())) is not None:
+            raise RoleNeedsPostgreSQL(role=role, title=title)
+        if role is not None and self._engine is not None:
             raise RoleNeedsURL(role=role)
         self._role = role
 
@@ -143,6 +153,7 @@ class StorageAdmin:
         Raises:
             UpgradeFailed: at least one table could not be upgraded; ``report`` says what became of each.
             ReadOnlyServer: a standby, or a session that may only read. And as `inspect`.
+            UpgradeInterrupted: a KeyboardInterrupt; its ``report`` says what was done before it.
         """
         return self._work(tables, patience or Patience(), jobs=jobs, progress=progress, to=to, index_limit=index_limit)
 
@@ -156,11 +167,12 @@ class StorageAdmin:
     ) -> UpgradeReport:
         """Build the missing indexes of the named tables, or of all, and rebuild invalid ones. Nothing else is changed.
 
-        An index on a column that is missing is left, with all other changes, in ``plan.beyond_repair``. The arguments
+        An index on a column that is missing is left, with all other changes, in ``plan.beyond_repair``. A table that is
+        drifted or ahead is refused, whether it lacks an index or not. The arguments
         are those of `upgrade`, and so are the ways in which it fails; no table is ever created.
 
         Raises:
-            UpgradeFailed, ReadOnlyServer. And as `inspect`.
+            UpgradeFailed, UpgradeInterrupted, ReadOnlyServer. And as `inspect`.
         """
         return self._work(tables, patience or Patience(), jobs=jobs, progress=progress, only_indexes=True)
 
@@ -207,7 +219,7 @@ class StorageAdmin:
         try:
             engine = self._open()
             with connected(engine) as connection:
-                finder = self._finder(engine, connection, measure=False)
+                finder = self._finder(engine, connection, measure=False, careful=True)
                 return doctor.examine(finder, self._url, self._info(engine, connection), long=long)
         except DatabaseError as error:
             return doctor.unreachable(error, self._url, shown)
@@ -216,13 +228,15 @@ class StorageAdmin:
         """The recorded upgrades of one table, or of all, oldest first. Empty where nothing was ever recorded.
 
         Raises:
-            CannotConnect, BadTableName, NoSuchTable
+            CannotConnect, BadTableName, NoSuchTable. LogNotReadable: with the GRANT that helps.
         """
         ref = self._ref(table) if table is not None else None
         engine = self._open()
         with connected(engine) as connection:
             finder = self._finder(engine, connection)
-            revisions = history.list_revisions(connection, finder.log_schemas())
+            schemas = finder.log_schemas()
+            history.refuse_unreadable(connection, finder.dialect, schemas, finder.shown)
+            revisions = history.list_revisions(connection, schemas)
             if ref is None:
                 return revisions
             check_schema(ref, finder.dialect)
@@ -289,20 +303,26 @@ class StorageAdmin:
             finder = self._finder(engine, connection, index_limit=index_limit, only_indexes=only_indexes)
             plans, notes = finder.survey(refs, to=to)
             server = self._server(finder, plans)
+            done: dict[TableName, Outcome] = {}
             work = Work(engine, finder, patience, server, owns_engine=self._engine is None)
             wanted = [plan for plan in plans if plan.status is not Status.CURRENT]
             if only_indexes:
-                wanted = [plan for plan in wanted if plan.changes or plan.deferred or plan.status is Status.AHEAD]
+                wanted = [plan for plan in wanted if plan.changes or plan.deferred or plan.status in REFUSED]
             related = any(facts.parents for facts in finder.facts.values())
             jobs = jobs if finder.dialect.writes_in_parallel and not related else 1
             with span(work.operation, connection) as traced:
                 traced.set(tables=len(wanted))
-                done = batch.run(finder.parents_first(wanted), work.line, jobs, progress)
-            outcomes = tuple(done.get(plan.table) or Outcome(plan) for plan in plans)
+                try:
+                    batch.run(finder.parents_first(wanted), work.line, jobs, progress, done, work.stopped)
+                except KeyboardInterrupt as interrupt:
+                    work.interrupted(interrupt)
+            outcomes = tuple(work.outcomes(plans, done, wanted))
             info = self._info(engine, connection)
         report = UpgradeReport(info, self.catalog.head, outcomes, (*notes, *work.notes()))
+        if work.interrupt is not None:
+            raise UpgradeInterrupted(report, work.interrupt, work.done)
         if report.failures:
-            raise UpgradeFailed(report.failures, report)
+            raise UpgradeFailed(report.failures, report, work.done)
         return report
 
     def _refs(self, tables: Iterable[str | TableRef] | None) -> tuple[TableRef, ...] | None:
@@ -328,7 +348,11 @@ class StorageAdmin:
 
     def _info(self, engine: Engine, connection: Connection) -> DatabaseInfo:
         version = ".".join(str(part) for part in connection.dialect.server_version_info or ())
-        return DatabaseInfo(engine.dialect.name, version, displayed_url(located(self._url, connection)))
+        shown, product = (
+            displayed_url(located(self._url, connection)),
+            access.product_of(connection, dialect_of(engine)),
+        )
+        return DatabaseInfo(engine.dialect.name, version, shown, product)
 
     def _server(self, finder: Finder, plans: Iterable[Plan]) -> Server | None:
         """The server, where there is something to do: one that takes no changes is refused before anything is sent."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from threading import Event, Lock
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from storage_admin.errors import StorageAdminError
@@ -12,6 +12,7 @@ from storage_admin.errors import StorageAdminError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
+    from threading import Event
 
     from storage_admin.changes import Plan
     from storage_admin.reports import Outcome
@@ -26,38 +27,41 @@ def run(
     line: Callable[[], AbstractContextManager[Upgrade]],
     jobs: int,
     progress: Progress | None,
-) -> dict[TableName, Outcome]:
-    """Upgrade the tables of some plans, ``jobs`` at a time; return what became of each.
+    done: dict[TableName, Outcome],
+    stopped: Event,
+) -> None:
+    """Upgrade the tables of some plans, ``jobs`` at a time; ``done`` gets what became of each.
 
     ``line`` gives what upgrades one table after the other, on a connection of its own. A line that gets no connection
-    leaves its tables to the others.
+    leaves its tables to the others. Once ``stopped`` is set no other table is begun.
 
     Raises:
-        StorageAdminError: not a single line got a connection.
+        StorageAdminError: not a single line got a connection. KeyboardInterrupt: it was interrupted; ``done`` has what
+        was done.
     """
-    work = _Queue(plans, progress)
+    work = _Queue(plans, progress, done, stopped)
     if jobs == 1 or len(plans) <= 1:
         work.through(line)
-        return work.outcomes
+        return
     with ThreadPoolExecutor(jobs) as pool:
         lines = [pool.submit(copy_context().run, work.through, line) for _ in range(min(jobs, len(plans)))]
         try:
             failures = [error for error in (each.exception() for each in lines) if error is not None]
-        except BaseException:  # Ctrl-C: the tables that are being worked on are finished, no other is begun
-            work.stopped.set()
+        except BaseException:  # Ctrl-C: a table that is being worked on is finished, unless it waits for somebody
+            stopped.set()
             raise
     unexpected = [error for error in failures if not isinstance(error, StorageAdminError)]
     if unexpected or work.left:
         raise (unexpected or failures)[0]
-    return work.outcomes
 
 
 class _Queue:
     """The tables that nobody has taken yet, and what became of the others."""
 
-    def __init__(self, plans: Sequence[Plan], progress: Progress | None) -> None:
-        self.outcomes: dict[TableName, Outcome] = {}
-        self.stopped = Event()
+    def __init__(
+        self, plans: Sequence[Plan], progress: Progress | None, outcomes: dict[TableName, Outcome], stopped: Event
+    ) -> None:
+        self.outcomes, self.stopped = outcomes, stopped
         self.left = len(plans)
         self._plans, self._total, self._progress, self._lock = iter(plans), len(plans), progress, Lock()
 

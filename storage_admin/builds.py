@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 
-from storage_admin.access import builders, listed, server_facts
-from storage_admin.database import send
-from storage_admin.locking import Busy
+from sqlalchemy import exc
+
+from storage_admin.access import blockers, builders, listed, server_facts
+from storage_admin.database import autocommit, backend_pid, checked_out, send
+from storage_admin.errors import StorageAdminError
+from storage_admin.locking import Busy, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Engine
 
     from storage_admin.dialects import Dialect
+    from storage_admin.locking import Patience
     from storage_admin.schema import TableName
 
+LOOK_SECONDS = 0.5
 SETTINGS = ("lock_timeout", "statement_timeout")
 
 
@@ -28,6 +34,36 @@ def refuse_while_built(connection: Connection, dialect: Dialect, table: TableNam
     """
     if others := builders(connection, dialect, table):
         raise Busy(f"an index on it is being built by {listed(others)}")
+
+
+@contextmanager
+def watched(connection: Connection, dialect: Dialect, table: TableName, patience: Patience) -> Iterator[None]:
+    """Tell for whom an index build waits, which is one statement: from another thread, on another connection."""
+    pid = backend_pid(connection)
+    if pid is None or not dialect.blockers or patience.told is None:
+        yield
+        return
+    over = Event()
+    thread = Thread(target=_tell, args=(connection.engine, dialect, pid, str(table), patience, over), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _tell(engine: Engine, dialect: Dialect, pid: int, table: str, patience: Patience, over: Event) -> None:
+    if over.wait(LOOK_SECONDS):
+        return
+    watch = None
+    with suppress(exc.SQLAlchemyError, StorageAdminError), checked_out(engine) as connection:
+        autocommit(connection)
+        while not over.wait(LOOK_SECONDS):
+            others = blockers(connection, dialect, pid)
+            watch = (watch or Watch(table, patience)) if others else None  # a build waits several times
+            if watch is not None:
+                watch.tell(f"the index build waits for {listed(others)}", others[0].pid)
 
 
 @contextmanager

@@ -84,6 +84,8 @@ def parse_url(text: str) -> URL:
     scheme, separator, rest = text.strip().partition("://")
     if not separator:
         raise BadDatabaseURL(problem="it has no '://'; for a SQLite file write sqlite:///PATH")
+    if scheme.lower().startswith("jdbc:"):
+        raise BadDatabaseURL(problem="it is one for Java: leave jdbc: away, and put user and password before the host")
     if not scheme.startswith("sqlite") and _password_spills(rest):
         raise BadDatabaseURL(problem="it has an '@' too many, so a password may hold one unescaped, or a / ? or #")
     try:

@@ -25,7 +25,7 @@ from storage_admin.messages import driver_message
 from storage_admin.naming import argument
 from storage_admin.notes import near_miss, plan_notes, publication_notes, text_notes
 from storage_admin.schema import Relation, TableName, quoted
-from storage_admin.texts import did_you_mean, meant_text
+from storage_admin.texts import meant_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     Planner = Callable[[TableName, LiveTable | None, tuple[str, ...], Collection[TableName]], Plan]
 
 SHOWN = 3
+BY_SHAPE = "going by the shapes alone, so a table that a newer storage-admin upgraded is not told from others"
 
 
 class Finder:
@@ -49,7 +50,8 @@ class Finder:
 
     On a table of more than ``index_limit`` rows index builds are moved from the changes of a plan to what is deferred.
     With ``only_indexes`` a plan has no other changes, and no table is created. ``measure`` asks for the size of a table
-    that has something pending, which waits for whoever holds it exclusively.
+    that has something pending, which waits for whoever holds it exclusively. ``careful``: in a transaction, which must
+    not meet an error; a log that may not be read is passed over in silence.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Finder:
         index_limit: int | None = None,
         only_indexes: bool = False,
         measure: bool = True,
+        careful: bool = False,
     ) -> None:
         self.connection = connection
         self.dialect = dialect.of_version(connection.dialect.server_version_info or ())
@@ -72,6 +75,7 @@ class Finder:
         self.index_limit = index_limit
         self.only_indexes = only_indexes
         self.measure = measure
+        self.careful = careful
         self.notes: list[str] = []
         self.facts: dict[TableName, TableFacts] = {}
         self._taken: frozenset[TableName] | None = None
@@ -196,16 +200,26 @@ class Finder:
 
     def _recorded(self, schemas: Collection[str | None]) -> dict[TableName, int]:
         try:
-            return history.recorded_versions(self.connection, schemas)
+            return history.recorded_versions(self.connection, self._readable(schemas) if self.careful else schemas)
         except (exc.ProgrammingError, exc.OperationalError) as error:
             if error.connection_invalidated:
                 raise
+            if not self.careful and len(readable := self._readable(schemas)) < len(schemas):
+                return self._recorded(readable)
             # A log that we may not read, or that is somebody else's table: we go by the shape, as everywhere else.
-            self.notes.append(
-                f"{history.REVISIONS} cannot be read ({driver_message(error)}); going by the shapes alone, so a table "
-                "that a newer storage-admin upgraded is not told from others"
-            )
+            self.notes.append(f"{history.REVISIONS} cannot be read ({driver_message(error)}); {BY_SHAPE}")
             return {}
+
+    def _readable(self, schemas: Collection[str | None]) -> list[str | None]:
+        """The schemas whose log we may read; what we lack for the others is a note."""
+        found = {schema: history.access(self.connection, self.dialect, schema) for schema in schemas}
+        denied = {schema: access for schema, access in found.items() if access is not None and not access.reads}
+        if not self.careful:
+            self.notes += [
+                f"{access.log} cannot be read by {access.role}; {BY_SHAPE}; {history.advice(self.connection, access)}"
+                for access in denied.values()
+            ]
+        return [schema for schema in schemas if schema not in denied]
 
     def _discovered(self, found: Iterable[LiveTable]) -> Chosen:
         chosen: Chosen = {}
@@ -284,9 +298,15 @@ class Finder:
         return name
 
     def _suggestion(self, ref: TableRef) -> str:
+        import difflib
+
         tables = [live.name for live in self._find((), None, by_shape=True) if self._identity(live).kinds]
         same = [str(table) for table in tables if self.dialect.fold(table.name) == self.dialect.fold(ref.name)]
-        return meant_text(same) or did_you_mean(str(ref), map(str, tables), cutoff=0.5)
+        if same:
+            return meant_text(same)
+        names = {table.name: str(table) for table in tables}  # a schema that is the same makes no name alike
+        close = difflib.get_close_matches(ref.name, names, n=1)
+        return meant_text([names[name] for name in close])
 
     # --- planning ------------------------------------------------------------------------------------------
 

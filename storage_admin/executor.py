@@ -14,11 +14,12 @@ from sqlalchemy.schema import DropTable
 from storage_admin import history
 from storage_admin.access import holders, listed, no_rights, server_facts, snapshots, table_facts
 from storage_admin.alters import ways
-from storage_admin.builds import build_timeouts, refuse_while_built
+from storage_admin.builds import build_timeouts, refuse_while_built, watched
 from storage_admin.changes import AddColumn, RebuildIndex, Status
 from storage_admin.database import renew, send, transaction
 from storage_admin.errors import (
     ConnectionLost,
+    Interrupted,
     LockNotObtained,
     NeedsCopy,
     SchemaAhead,
@@ -26,15 +27,18 @@ from storage_admin.errors import (
     StatementFailed,
     UpgradeIncomplete,
 )
-from storage_admin.locking import ANOTHER, Busy, Patience, attempts, closing, is_lock_timeout, lock_key, opening
+from storage_admin.locking import ANOTHER, Busy, Patience, Watch, attempts, closing, is_lock_timeout, lock_key, opening
 from storage_admin.messages import advice_for, displayed_url, driver_message, sql_state
+from storage_admin.recording import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
+    from threading import Event
 
     from sqlalchemy import Connection
 
+    from storage_admin.access import Client
     from storage_admin.changes import Build, Change, Plan
     from storage_admin.dialects import Dialect
     from storage_admin.errors import StorageAdminError
@@ -43,10 +47,10 @@ if TYPE_CHECKING:
 RACES = 3
 RENEWALS = 3
 SHOWN = 120
+CHECK = "this says what is there: storage-admin check"
 UNCHANGED = "The table was left as it was"
 PERHAPS = "Statements before it are done, and this one not"
 NOT_BUILT = "The index is not there yet; the columns are"
-RACED = "somebody else created the log at the same moment"
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -71,24 +75,31 @@ def apply(
     tool_version: str,
     another: Callable[[], AbstractContextManager[Connection]],
     logs: set[str | None] | None = None,
+    owners: frozenset[str] = frozenset(),
+    stopped: Event | None = None,
 ) -> Applied:
     """Bring one table to the target of its plan: one transaction, then the index builds that may not be in one.
 
     ``replan`` looks at the table again and plans anew; it is asked inside the lock, since another process may have
     been faster, and after the last statement, since only an empty plan is a success. ``another`` gives a second
     connection, which holds the lock while this one builds an index. ``logs`` are the schemas whose log is known
-    to take revisions; it grows.
+    to take revisions; it grows. ``owners`` of tables in this schema get the right to its log, where it is ours to give.
 
     Raises:
         SchemaDrifted, SchemaAhead: the table may not be touched.
         LockNotObtained: somebody held the table, or another upgrade of it ran, until the time was over.
         NoRights, StatementFailed, UpgradeIncomplete: rolled back.
         ConnectionLost: it broke, and again, or the server does not come back.
+        Interrupted: by Ctrl-C or a signal, or because ``stopped`` was set.
     """
     refuse(plan)
-    return _Upgrade(
-        connection, dialect, plan, replan, patience, tool_version, another, set() if logs is None else logs
-    ).run()
+    log = Recorder(dialect, plan.table, set() if logs is None else logs, owners)
+    watch = Watch(str(plan.table), patience, stopped=stopped)
+    upgrade = _Upgrade(connection, dialect, plan, replan, patience, tool_version, another, log, watch)
+    try:
+        return upgrade.run()
+    except KeyboardInterrupt as interrupt:
+        raise upgrade.interrupted(interrupt) from interrupt
 
 
 def create(connection: Connection, dialect: Dialect, plan: Plan) -> tuple[str, ...]:
@@ -148,30 +159,32 @@ class _Upgrade:
         patience: Patience,
         tool_version: str,
         another: Callable[[], AbstractContextManager[Connection]],
-        logs: set[str | None],
+        log: Recorder,
+        watch: Watch,
     ) -> None:
         self.connection, self.dialect, self.replan, self.another = connection, dialect, replan, another
         self.plan, self.table, self.patience, self.tool_version = plan, plan.table, patience, tool_version
-        self.logs = logs
+        self.log, self.watch = log, watch
         self.begun = False
         self.statements: tuple[str, ...] = ()
         self.sent: tuple[str, ...] = ()  # in a transaction whose end is not known yet
         self.seconds = 0.0
-        self.revision: int | None = None  # the number of ours, once it is committed
-        self.revision_sent: int | None = None
         self.not_recorded: str | None = None
         self.version: int | None = None
+        self.building = False
         self.unlogged = False  # something was done outside a transaction that the log does not tell yet
 
     def run(self) -> Applied:
         """Try until it is done, or cannot be, or the time is over. Raises as `apply`."""
         waited, races, renewals, lost = "", 0, 0, False
-        for _ in attempts(self.patience):
+        for _ in attempts(self.patience, self.watch.sleep):
             try:
                 self._attempt()
                 return Applied(self.plan, self.statements, self.seconds, self.not_recorded, self.version)
             except Busy as busy:
                 waited, lost = str(busy), False
+                others = self._in_the_way() if waited == ANOTHER and self.watch.due else ()
+                self.watch.tell(f"{waited}: {listed(others)}" if others else waited, others[:1] and others[0].pid)
             except StatementFailed as error:
                 # Somebody who does not know our lock, such as Agno itself, made the same thing first: look again.
                 races += 1
@@ -184,7 +197,9 @@ class _Upgrade:
                     if renewals > RENEWALS:
                         break
                 elif is_lock_timeout(error, self.dialect):
-                    waited = f"it is in use by {self._in_the_way() or f'others ({driver_message(error)})'}"
+                    others = self._in_the_way()
+                    waited = f"it is in use by {listed(others) or f'others ({driver_message(error)})'}"
+                    self.watch.tell(waited, others[:1] and others[0].pid)
                 else:
                     raise
         raise self._gave_up(waited, lost=lost)
@@ -219,25 +234,23 @@ class _Upgrade:
 
     def _committed(self) -> None:
         self.statements, self.sent = (*self.statements, *self.sent), ()
-        self.revision, self.unlogged = self.revision_sent, False
+        self.log.committed()
+        self.unlogged = False
 
     def _recall(self, plan: Plan) -> None:
         """Find out how a transaction ended at whose end the connection broke: by the log, or else by the shape."""
-        if not self.sent and self.revision_sent == self.revision:
+        if not self.sent and not self.log.pending:
             return
-        number = self.revision_sent
-        if number is None:
-            committed = not plan.transactional
-        else:  # the log may have been made in the same transaction
-            logged = history.exists(self.connection, self.table.schema)
-            committed = logged and history.has(self.connection, self.table, number)
-        if committed:
+        recorded = self.log.has_arrived(self.connection)
+        if recorded or (recorded is None and not plan.transactional):
             self._committed()
-        self.sent, self.revision_sent = (), self.revision
+        self.sent = ()
+        self.log.forget()
 
     # --- outside of one ----------------------------------------------------------------------------------------
 
     def _build(self) -> None:
+        self.building = True
         with self.another() as holder:
             with transaction(holder, opening(self.dialect, self.table, self.patience, stay=True)) as answers:
                 if not all(answers):
@@ -259,7 +272,8 @@ class _Upgrade:
         with build_timeouts(self.connection, self.dialect, wait_ms):
             for statement in self._rendered([build]):
                 try:
-                    self._execute(statement, NOT_BUILT)
+                    with watched(self.connection, self.dialect, self.table, self.patience):
+                        self._execute(statement, NOT_BUILT)
                 except (exc.DBAPIError, StatementFailed):
                     self._drop_unfinished(build)
                     raise
@@ -276,11 +290,11 @@ class _Upgrade:
 
     # --- what was in the way -----------------------------------------------------------------------------------
 
-    def _in_the_way(self) -> str:
+    def _in_the_way(self) -> tuple[Client, ...]:
         with suppress(exc.DBAPIError):
             found = holders(self.connection, self.dialect, self.table, lock_key(self.table))
-            return listed(found or (snapshots(self.connection, self.dialect) if self.statements else ()))
-        return ""
+            return found or (snapshots(self.connection, self.dialect) if self.statements else ())
+        return ()
 
     def _renewed(self) -> bool:
         with suppress(exc.DBAPIError):
@@ -299,6 +313,21 @@ class _Upgrade:
             if self.statements
             else "nothing was changed",
         )
+
+    def interrupted(self, interrupt: KeyboardInterrupt) -> Interrupted:
+        """What is known of the table where a signal ended the work on it."""
+        if self.sent:
+            left = f"whether its transaction was committed is not known; {CHECK}"
+        elif self.begun and not self.dialect.transactional_ddl:
+            left = f"the server may still finish a statement that it has; {CHECK}"
+        elif self.building:
+            columns = "the columns are there, and " if self.statements else ""
+            left = f"{columns}an index is still to be built: the next run removes what this one left of it"
+        else:
+            left = "it was rolled back, and is as it was"
+        error = Interrupted(table=str(self.table), left=left)
+        error.exit_code = getattr(interrupt, "exit_code", error.exit_code)
+        return error
 
     def _no_rights(self, error: StatementFailed) -> StorageAdminError:
         server = server_facts(self.connection, self.dialect)
@@ -366,38 +395,7 @@ class _Upgrade:
             duration_ms=round(self.seconds * 1000),
             tool_version=self.tool_version,
         )
-        # A role that may alter a table need not be allowed to create one beside it: the upgrade counts all the same.
-        self.not_recorded = self._try_record(connection, revision)
-        if self.not_recorded == RACED:
-            self.not_recorded = self._try_record(connection, revision)
-
-    def _try_record(self, connection: Connection, revision: history.Revision) -> str | None:
-        schema = self.table.schema
-        if schema in self.logs:  # it took a revision of ours a moment ago, and will take this one
-            try:
-                self._write(connection, revision)
-            except exc.DBAPIError as error:
-                self.logs.discard(schema)
-                raise Busy(f"{history.REVISIONS} refused a revision ({driver_message(error)})") from None
-            return None
-        if self.dialect.transactional_ddl:
-            send(connection, "SAVEPOINT storage_admin_history")
-        try:
-            if not history.exists(connection, schema):
-                history.create(connection, schema)
-            self._write(connection, revision)
-        except exc.DBAPIError as error:
-            if self.dialect.transactional_ddl:
-                send(connection, "ROLLBACK TO SAVEPOINT storage_admin_history")
-            return RACED if sql_state(error) in self.dialect.raced_states else driver_message(error)
-        self.logs.add(schema)
-        return None
-
-    def _write(self, connection: Connection, revision: history.Revision) -> None:
-        if self.revision is not None:
-            history.amend(connection, self.revision, revision)
-        else:
-            self.revision_sent = history.record(connection, revision)
+        self.not_recorded = self.log.record(connection, revision)
 
 
 def _shortened(statement: str) -> str:

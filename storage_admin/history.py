@@ -15,12 +15,16 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateTable
 
+from storage_admin.database import send
+from storage_admin.errors import LogNotReadable
 from storage_admin.schema import TableName
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from sqlalchemy import Connection
+
+    from storage_admin.dialects import Dialect
 
 REVISIONS = "storage_admin_revisions"
 
@@ -42,6 +46,36 @@ class Revision(msgspec.Struct, frozen=True):
     tool_version: str
     number: int = 0
     applied_at: datetime | None = None
+
+
+class LogAccess(msgspec.Struct, frozen=True):
+    """What a role may do with the log of a schema, and whose that is. ``ours``: this connection is its owner, or a
+    member of it. ``writes``: add a revision, and amend it. ``keeps_tables``: it may upgrade some table beside the log.
+    """
+
+    schema: str
+    role: str
+    owner: str
+    ours: bool
+    uses_schema: bool
+    selects: bool
+    writes: bool
+    keeps_tables: bool
+
+    @property
+    def reads(self) -> bool:
+        """Whether the role can read the log."""
+        return self.uses_schema and self.selects
+
+    @property
+    def enough(self) -> bool:
+        """Whether the role can do what it has to: read the log, and write it where it upgrades tables."""
+        return self.reads and (self.writes or not self.keeps_tables)
+
+    @property
+    def log(self) -> TableName:
+        """The log, by its name."""
+        return TableName(self.schema, REVISIONS)
 
 
 @lru_cache(maxsize=256)  # a new Table would be compiled anew, for each of a thousand upgrades
@@ -71,6 +105,53 @@ def exists(connection: Connection, schema: str | None) -> bool:
 def create(connection: Connection, schema: str | None) -> None:
     """Create the log in a schema."""
     connection.execute(CreateTable(_table(schema), if_not_exists=True))
+
+
+def access(connection: Connection, dialect: Dialect, schema: str | None, role: str | None = None) -> LogAccess | None:
+    """What a role may do with the log of a schema, ours without one; None where there is no log, or no such rights."""
+    if not dialect.log_access or schema is None:
+        return None
+    parameters = {"schema": schema, "name": REVISIONS, "role": role}
+    row = connection.execute(sa.text(dialect.log_access), parameters).one_or_none()
+    return LogAccess(schema, *row) if row is not None else None
+
+
+def advice(connection: Connection, found: LogAccess) -> str:
+    """Who has to run which GRANT, so that a role can do what it has to."""
+    return f"let {found.owner} run: {'; '.join(_grants(connection, found))}"
+
+
+def share(connection: Connection, dialect: Dialect, schema: str | None, owners: Collection[str]) -> None:
+    """Give the owners of tables the right to read and write the log beside them, where it is ours to give."""
+    for owner in sorted(owners):
+        found = access(connection, dialect, schema, owner)
+        if found is not None and found.ours and not found.enough:
+            for grant in _grants(connection, found):
+                send(connection, grant)
+
+
+def refuse_unreadable(connection: Connection, dialect: Dialect, schemas: Iterable[str | None], database: str) -> None:
+    """Refuse logs that we may not read.
+
+    Raises:
+        LogNotReadable: with the GRANT that helps.
+    """
+    for schema in schemas:
+        found = access(connection, dialect, schema)
+        if found is not None and not found.reads:
+            told = advice(connection, found)
+            problem = f"{found.log} cannot be read by {found.role}"
+            raise LogNotReadable(database=database, problem=problem, advice=told[0].upper() + told[1:])
+
+
+def _grants(connection: Connection, found: LogAccess) -> list[str]:
+    # A dialect of its own: that of the connection doubles a % for the driver.
+    own: Any = type(connection.dialect)
+    quote = own(paramstyle="named").identifier_preparer.quote
+    schema, role = quote(found.schema), quote(found.role)
+    rights = "SELECT, INSERT, UPDATE" if found.keeps_tables else "SELECT"
+    grants = [] if found.uses_schema or found.ours else [f"GRANT USAGE ON SCHEMA {schema} TO {role}"]
+    return grants if found.selects and found.enough else [*grants, f"GRANT {rights} ON {schema}.{REVISIONS} TO {role}"]
 
 
 def record(connection: Connection, revision: Revision) -> int:

@@ -15,16 +15,17 @@ if TYPE_CHECKING:
 
 
 class DatabaseInfo(msgspec.Struct, frozen=True):
-    """The database that was looked at. ``url`` holds no password."""
+    """The database that was looked at. ``url`` holds no password; ``product`` is its name, MariaDB or MySQL for one."""
 
     dialect: str
     server_version: str
     url: str
+    product: str = ""
 
     @property
     def server(self) -> str:
         """The product, and its version where that is known."""
-        return f"{self.dialect} {self.server_version}".strip()
+        return f"{self.product or self.dialect} {self.server_version}".strip()
 
     @property
     def record(self) -> Dialect:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import partial
-from threading import Lock
+from threading import Event, Lock
 from typing import TYPE_CHECKING
 
 from sqlalchemy import exc
 
 from storage_admin import access, history
 from storage_admin.database import autocommit, checked_out, connected, prepare_statements
-from storage_admin.errors import QueryFailed, StorageAdminError
+from storage_admin.errors import Interrupted, NotBegun, QueryFailed, StorageAdminError
 from storage_admin.executor import apply
 from storage_admin.messages import driver_message
 from storage_admin.reports import Outcome
@@ -19,7 +19,7 @@ from storage_admin.tracing import span
 from storage_admin.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from sqlalchemy import Connection, Engine
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from storage_admin.changes import Plan
     from storage_admin.discovery import Finder
     from storage_admin.locking import Patience
+    from storage_admin.schema import TableName
 
 
 class Work:
@@ -37,9 +38,12 @@ class Work:
     ) -> None:
         self.engine, self.finder, self.patience, self.server = engine, finder, patience, server
         self.owns_engine = owns_engine
-        self.operation = "repair" if finder.only_indexes else "upgrade"
+        self.operation, self.done = ("repair", "repaired") if finder.only_indexes else ("upgrade", "upgraded")
         self.unrecorded: list[str] = []
         self.logs: set[str | None] = set()
+        self._by_schema: dict[str | None, set[str]] = {}
+        self.stopped = Event()
+        self.interrupt: BaseException | None = None
         self._one_build = Lock()  # two concurrent index builds of one database wait for each other's snapshots
         self._first = Lock()
 
@@ -64,10 +68,33 @@ class Work:
             autocommit(connection)
             yield connection
 
+    def interrupted(self, interrupt: BaseException) -> None:
+        """Begin no other table: somebody has sent a signal."""
+        self.interrupt = self.interrupt or interrupt
+        self.stopped.set()
+
+    def outcomes(
+        self, plans: Iterable[Plan], done: Mapping[TableName, Outcome], wanted: Iterable[Plan]
+    ) -> Iterator[Outcome]:
+        """What became of each table; of those that were ``wanted``, what was not begun where we were interrupted."""
+        left = {plan.table for plan in wanted} - done.keys() if self.interrupt is not None else set()
+        for plan in plans:
+            error = NotBegun(table=str(plan.table)) if plan.table in left else None
+            if error is not None:
+                error.exit_code = getattr(self.interrupt, "exit_code", error.exit_code)
+            yield done.get(plan.table) or Outcome(plan, error=error)
+
+    def _owners(self, schema: str | None) -> frozenset[str]:
+        """Of the tables in a schema that are upgraded."""
+        if not self._by_schema:
+            for table, facts in self.finder.facts.items():
+                self._by_schema.setdefault(table.schema, set()).add(facts.owner)
+        return frozenset(self._by_schema.get(schema, ()))
+
     def notes(self) -> Iterator[str]:
         """What is worth a reader's while about all of them."""
-        if self.unrecorded:
-            yield f"{len(self.unrecorded)} not recorded in {history.REVISIONS}: {self.unrecorded[0]}"
+        for reason in dict.fromkeys(self.unrecorded):
+            yield f"{self.unrecorded.count(reason)} not recorded in {history.REVISIONS}: {reason}"
 
     def _traced(self, finder: Finder, plan: Plan) -> Outcome:
         with span(self.operation, finder.connection, plan.table) as traced:
@@ -87,7 +114,11 @@ class Work:
             if facts is not None and facts.parents:
                 finder.refuse_before_its_parents(plan, facts.parents)
             again = partial(finder.again, plan)
-            applied = apply(connection, dialect, plan, again, self.patience, __version__, self.another, self.logs)
+            means = (self.patience, __version__, self.another, self.logs, self._owners(plan.table.schema), self.stopped)
+            applied = apply(connection, dialect, plan, again, *means)
+        except Interrupted as error:
+            self.interrupted(error.__cause__ or error)
+            return Outcome(plan, error=error)
         except StorageAdminError as error:
             return Outcome(plan, error=error)
         except exc.DBAPIError as error:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from storage_admin.changes import Status
 from storage_admin.errors import CannotConnect, NoSuchFile, NoSuchTable, NoTablesFound, NotCurrent, QueryFailed
+from storage_admin.naming import argument
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -24,6 +25,14 @@ NOT_HERE = (CannotConnect, QueryFailed, NoSuchFile)
 NOT_MADE = (NoTablesFound, NoSuchTable)
 EXIT_CODES = {Status.OUTDATED: 2, Status.DRIFTED: 3, Status.AHEAD: 4}
 SHOWN = 3
+UPGRADE = "To upgrade {}: storage-admin upgrade"
+MENDED = {
+    Status.DRIFTED: (
+        "Only the owner of a table can mend its drift: docs/upgrade-guide.md has a way for each kind; then "
+        "storage-admin plan says what is left."
+    ),
+    Status.AHEAD: "Use a newer storage-admin: the one that upgraded it, or a later one.",
+}
 
 
 def wait_until_current(
@@ -49,11 +58,16 @@ def wait_until_current(
     while True:
         state, failure = _look(look)
         if isinstance(state, str):
-            waited, code, hopeless = state, 2, False
+            waited, code, hopeless, advice = (
+                state,
+                2,
+                False,
+                "" if "storage-admin upgrade" in state else UPGRADE.format("it"),
+            )
         elif state.status is Status.CURRENT:
             return state
         else:
-            waited, code = _pending(state.plans), EXIT_CODES[state.status]
+            waited, code, advice = _pending(state.plans), EXIT_CODES[state.status], _advice(state.plans)
             hopeless = state.status is not Status.OUTDATED
         if told is not None and waited != said:
             told(waited)
@@ -62,7 +76,7 @@ def wait_until_current(
         if left <= 0 or (hopeless and fail_fast):
             if isinstance(failure, NOT_HERE):
                 raise failure
-            raise _not_current(database, waited, timeout, code, at_once=left > 0)
+            raise _not_current(database, waited, advice, timeout, code, at_once=left > 0)
         time.sleep(min(left, interval * random.uniform(0.7, 1.3)))  # noqa: S311 - jitter, not a secret
 
 
@@ -84,11 +98,27 @@ def _why(plan: Plan) -> str:
         return f" ({'; '.join(map(str, plan.drifts))})"
     if plan.status is Status.AHEAD:
         return f" (recorded at version {plan.recorded})"
-    return f" ({plan.version or 'no version'} of {plan.target_version})"
+    if plan.status is Status.MISSING:
+        return ""
+    if plan.version is None:
+        return f" (of no known version; the newest is {plan.target_version})"
+    return f" ({plan.version} of {plan.target_version})"
 
 
-def _not_current(database: str, waited: str, timeout: float, code: int, *, at_once: bool) -> NotCurrent:
+def _advice(plans: Iterable[Plan]) -> str:
+    """Who can do what about it: an upgrade mends neither drift nor a table that is ahead."""
+    found = {status: [plan for plan in plans if plan.status is status] for status in Status}
+    told = [text for status, text in MENDED.items() if found[status]]
+    if missing := found[Status.MISSING]:
+        named = " ".join(argument(plan.table, *plan.kinds) for plan in missing[:SHOWN])
+        told.append(f"To create {'it' if len(missing) == 1 else 'them'}: storage-admin upgrade {named}")
+    elif found[Status.OUTDATED]:
+        told.append(UPGRADE.format("the others" if told else "it"))
+    return " ".join(told)
+
+
+def _not_current(database: str, waited: str, advice: str, timeout: float, code: int, *, at_once: bool) -> NotCurrent:
     when = "and no waiting will change that" if at_once else f"after {timeout:g} s of waiting"
-    error = NotCurrent(database=database, waited=waited.rstrip("."), when=when)
+    error = NotCurrent(database=database, waited=waited.rstrip("."), when=when, advice=advice)
     error.exit_code = code
     return error

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from contextlib import suppress
+from typing import Any
 
 import click
 
@@ -42,10 +44,30 @@ Exit codes:
   5   a lock could not be obtained in time
   6   some of several tables failed
   64  wrong usage
+  130 interrupted (Ctrl-C, SIGINT)
+  143 terminated (SIGTERM)
 """
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: what Ctrl-C would end in order, it ends in order too."""
+
+    exit_code = 143
+
+
+class _Interruptible(click.Group):
+    """A group that keeps which signal it was: click writes an empty line instead, and forgets."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interrupt:
+            return voice.interrupted(interrupt)
+
+
 @click.group(
+    cls=_Interruptible,
     epilog=EXIT_CODES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     no_args_is_help=True,
@@ -91,6 +113,7 @@ def main() -> None:
     # A CI step and a container's start wait for us. Collecting garbage during the imports takes a tenth of the time,
     # tearing the modules down at the end another one, and neither frees anything that the system does not.
     gc.set_threshold(100_000)
+    signal.signal(signal.SIGTERM, _terminate)
     code = run(sys.argv[1:])
     with suppress(OSError):
         sys.stdout.flush()
@@ -98,6 +121,10 @@ def main() -> None:
     if "opentelemetry.sdk" in sys.modules:  # whose spans leave in a hook at the end
         sys.exit(code)
     os._exit(code)
+
+
+def _terminate(_number: int, _frame: object) -> None:
+    raise Terminated("Terminated.")
 
 
 def run(arguments: list[str]) -> int:
@@ -112,9 +139,8 @@ def _run(arguments: list[str]) -> int:
         sys.stdout.flush()
     except click.ClickException as error:
         return voice.misused(error)
-    except click.Abort:
-        voice("Interrupted.", event="error", level="error")
-        return 130
+    except click.Abort as error:
+        return voice.interrupted(error.__cause__ or KeyboardInterrupt())
     except StorageAdminError as error:
         return voice.failed(error)
     except (BrokenPipeError, SystemExit) as error:  # click turns the one into the other

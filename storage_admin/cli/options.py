@@ -106,11 +106,11 @@ def open_admin(db_url: str | None, schema: str | None, role: str | None = None) 
         NoDatabaseURL, BadDatabaseURL, UnsupportedDatabase
     """
     from storage_admin.admin import StorageAdmin
-    from storage_admin.errors import BadDatabaseURL, NoDatabaseURL
+    from storage_admin.errors import BadDatabaseURL, EmptyDatabaseURL, NoDatabaseURL
 
     url = database_url(db_url)
     if not url:
-        raise NoDatabaseURL
+        raise NoDatabaseURL if url is None else EmptyDatabaseURL
     _meet(url)
     if url.partition("://")[2] in ("", "/", "/:memory:") and url.startswith("sqlite"):
         raise BadDatabaseURL(problem="a path is missing after sqlite:///")

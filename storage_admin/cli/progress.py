@@ -12,6 +12,7 @@ from storage_admin.cli.talk import voice
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from storage_admin.locking import Waiting
     from storage_admin.reports import Outcome
 
     Told = Callable[[Outcome, int, int], None]
@@ -25,6 +26,12 @@ def progress(what: str) -> Iterator[Told]:
     """A function to be told of each table that is done."""
     with lines_or_bar(_Lines, _Bar, what) as told:
         yield told
+
+
+def waiting(state: Waiting) -> None:
+    """Say whom an upgrade waits for, while it does."""
+    facts = {"table": state.table, "waited": round(state.seconds, 1), "left": round(state.left, 1)}
+    voice(f"Waiting: {voice.redacted(str(state))}", event="waiting", level="warning", **facts)
 
 
 class Bar(Protocol):

@@ -42,11 +42,12 @@ def command(
 
     An index on a column that is missing is left, as is all else that upgrade would do; a note says so.
     """
+    from storage_admin.cli.progress import waiting
     from storage_admin.cli.upgrade import carry_out, preview
     from storage_admin.locking import Patience
 
     admin = open_admin(db_url, schema, role)
     if dry_run:
         return preview(admin, admin.plan(tables or None, only_indexes=True), output)
-    patience = Patience(lock_timeout, wait)
+    patience = Patience(lock_timeout, wait, told=waiting)
     return carry_out("repair", partial(admin.repair, tables or None, patience=patience, jobs=jobs), output)

@@ -99,7 +99,17 @@ class Voice:
         self(message if self.json else f"{label} {message}", event="error", level="error", **facts)
         return code
 
-    def facts_of(self, error: Exception) -> dict[str, Any]:
+    def interrupted(self, interrupt: BaseException) -> int:
+        """Say that a signal ended it, and what was done before; return the exit code for it."""
+        code: int = getattr(interrupt, "exit_code", 130)
+        facts = self.facts_of(interrupt)
+        said = self.redacted(str(interrupt)) or "Interrupted."
+        label = f"{click.style('Error:', fg='red', bold=True)} " if facts and not self.json else ""
+        facts |= {"error": type(interrupt).__name__, "exit_code": code}
+        self(label + said, event="error", level="error", **facts)
+        return code
+
+    def facts_of(self, error: BaseException) -> dict[str, Any]:
         """What an error knows, as far as a record can hold it."""
         from storage_admin.naming import TableRef
         from storage_admin.schema import TableName

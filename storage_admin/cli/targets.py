@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ARGUMENTS, ALL = "storage_admin.arguments", "storage_admin.all"
 # From fine to grave, as exit codes: an error says less than drift does, since nothing is known then.
-SEVERITY = (0, 2, 3, 4, 5, 6, 1, 64)
+SEVERITY = (0, 2, 3, 4, 5, 6, 1, 64, 130, 143)
 MERGED = ("table", "json", "yaml")
 
 
@@ -70,8 +70,12 @@ def over_targets(ctx: click.Context, invoke: Callable[[click.Context], Any]) -> 
             try:
                 with ctx.command.make_context(ctx.info_name, list(arguments), parent=ctx.parent) as again:
                     codes[name] = invoke(again) or 0
-            except (click.ClickException, click.Abort, KeyboardInterrupt):
+            except (click.ClickException, click.Abort):
                 raise
+            except KeyboardInterrupt as interrupt:
+                codes[name] = voice.interrupted(interrupt)
+                errors[name] = voice.redacted(str(interrupt)) or "interrupted"
+                break
             except StorageAdminError as error:
                 codes[name], errors[name] = voice.failed(error), voice.redacted(str(error))
             except Exception as error:  # noqa: BLE001 - one target must not stand in the way of the others

@@ -20,12 +20,13 @@ from storage_admin.cli.options import (
 )
 from storage_admin.cli.settings import Setting
 from storage_admin.cli.targets import OverTargets
+from storage_admin.errors import Interrupted, NotBegun
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from storage_admin.admin import StorageAdmin
-    from storage_admin.reports import Survey, UpgradeReport
+    from storage_admin.reports import Outcome, Survey, UpgradeReport
 
 
 @click.command("upgrade", cls=OverTargets)
@@ -55,12 +56,13 @@ def command(
     output: str,
 ) -> int:
     """Bring the tables to the newest version. Only adds; create a missing table by naming its kind: NAME=KIND."""
+    from storage_admin.cli.progress import waiting
     from storage_admin.locking import Patience
 
     admin = open_admin(db_url, schema, role)
     if dry_run:
         return preview(admin, admin.plan(tables or None, to=to), output)
-    patience = Patience(lock_timeout, wait, allow_copy)
+    patience = Patience(lock_timeout, wait, allow_copy, waiting)
     return carry_out("upgrade", partial(admin.upgrade, tables or None, to=to, patience=patience, jobs=jobs), output)
 
 
@@ -77,13 +79,13 @@ def preview(admin: StorageAdmin, survey: Survey, output: str) -> int:
 def carry_out(name: str, work: Callable[..., UpgradeReport], output: str) -> int:
     """Do it, and print what was done, where some of it failed too. Raises as the work."""
     from storage_admin.cli.progress import progress
-    from storage_admin.errors import UpgradeFailed
+    from storage_admin.errors import UpgradeFailed, UpgradeInterrupted
 
     try:
         with progress(name) as told:
             report = work(progress=told)
         show(report, output)
-    except UpgradeFailed as error:
+    except (UpgradeFailed, UpgradeInterrupted) as error:
         show(error.report, output)
         raise
     return 0
@@ -92,7 +94,7 @@ def carry_out(name: str, work: Callable[..., UpgradeReport], output: str) -> int
 def show(report: UpgradeReport, output: str) -> None:
     """Print what was done."""
     from storage_admin.cli import output as out
-    from storage_admin.cli.documents import result_of, upgrade_document
+    from storage_admin.cli.documents import upgrade_document
 
     if output != "table":
         out.emit(upgrade_document(report), output)
@@ -101,15 +103,23 @@ def show(report: UpgradeReport, output: str) -> None:
             (
                 str(o.plan.table),
                 ", ".join(o.plan.kinds),
-                out.status_text(result_of(o)),
+                out.status_text(_word(o)),
                 out.steps_text(o.plan.version, o.version),
                 "" if o.error else out.changes_text(o.plan.changes),
                 "" if o.error else f"{o.seconds * 1000:.0f} ms",
             )
             for o in report.outcomes
-            if o.changed or o.error
+            if (o.changed or o.error) and not isinstance(o.error, NotBegun)
         ]
         if rows:
             out.show_table(("Table", "Kinds", "Result", "Version", "Done", "Time"), rows, right=("Time",))
     out.show_notes(report.notes)
-    out.say(out.summary(result_of(outcome) for outcome in report.outcomes))
+    out.say(out.summary(map(_word, report.outcomes)))
+
+
+def _word(outcome: Outcome) -> str:
+    """What became of a table, for a person, who need not take what was cut off for a failure."""
+    from storage_admin.cli.documents import result_of
+
+    words: dict[type, str] = {Interrupted: "interrupted", NotBegun: "not begun"}
+    return words.get(type(outcome.error)) or result_of(outcome)

@@ -39,11 +39,12 @@ class Dialect(msgspec.Struct, frozen=True, eq=False):
 
     ``server_facts`` is a SQL text with one row: standby, read-only, role, session role, backend pid. ``table_facts``
     takes ``:names`` and has rows of schema, name, bytes of the rows without their long values, owner, is that a
-    superuser, may we alter it, may we create in its schema, does row-level security apply to us, publications (text
-    or NULL), the tables that it inherits from (a JSON array of pairs, or NULL). Three more have rows of pid,
-    application, role, seconds, state, query: ``holders`` (of a lock on ``:schema``, ``:name``, or of the upgrade lock
-    ``:key``), ``builders`` (of an index on it), ``snapshots`` (for which an index build waits). Each is empty where a
-    database has none of this.
+    superuser, may we alter it, may we create in its schema, are we a member of the owner, may that create there, does
+    row-level security apply to us, publications (text or NULL), the tables that it inherits from (a JSON array of
+    pairs, or NULL). More have rows of pid, application, role, seconds, state, query:
+    ``holders`` (of a lock on ``:schema``, ``:name``, or of the upgrade lock
+    ``:key``), ``builders`` (of an index on it), ``snapshots`` (for which an index build waits), ``blockers`` (for whom
+    the session ``:pid`` waits now). Each is empty where a database has none of this.
 
     An index of a table with more than ``small_bytes`` of rows is built concurrently, if that is not None; ``hold``
     are statements like ``enter``, for a transaction that does nothing but keep the lock meanwhile.
@@ -59,6 +60,9 @@ class Dialect(msgspec.Struct, frozen=True, eq=False):
     schema, name and the character set of texts that lacks some characters.
 
     ``older`` is another record, for servers before a version; ``remark`` is said at the head of a script.
+
+    ``log_access`` has one row, of the log ``:name`` in ``:schema``, where there is one: ``:role`` (ours if NULL), the
+    log's owner, are we that; may the role use the schema, read the log, write it; is it owner of a table in the schema.
 
     ``home_schema`` finds the schema that an unqualified ``:name`` means: where the table is, or would be created.
     ``json_is_text``: a JSON value is kept as the text that was sent, so that it may hold whatever a JSON text may;
@@ -101,6 +105,8 @@ class Dialect(msgspec.Struct, frozen=True, eq=False):
     holders: str = ""
     builders: str = ""
     snapshots: str = ""
+    blockers: str = ""
+    log_access: str = ""
     small_bytes: int | None = None
     hold: tuple[str, ...] = ()
     leave: tuple[str, ...] = ()

@@ -59,6 +59,9 @@ SELECT n.nspname, c.relname,
                                          FROM pg_catalog.pg_partition_tree(c.oid) t)
             ELSE pg_catalog.pg_relation_size(c.oid) END::bigint,
        r.rolname, r.rolsuper, pg_catalog.pg_has_role(r.oid, 'USAGE'), pg_catalog.has_schema_privilege(n.oid, 'CREATE'),
+       pg_catalog.pg_has_role(r.oid, 'MEMBER'),
+       pg_catalog.has_schema_privilege(r.oid, n.oid, 'CREATE')
+         AND pg_catalog.has_schema_privilege(r.oid, n.oid, 'USAGE'),
        pg_catalog.row_security_active(c.oid), p.names,
        (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(pn.nspname, pc.relname) ORDER BY h.inhseqno)::text
           FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_class pc ON pc.oid = h.inhparent
@@ -72,6 +75,20 @@ SELECT n.nspname, c.relname,
     ON p.schemaname = n.nspname AND p.tablename = c.relname
  WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
    AND c.relname = ANY (ARRAY(SELECT pg_catalog.json_array_elements_text(CAST(:names AS json)))::name[])
+"""
+
+LOG_ACCESS = """
+SELECT g.role, r.rolname, pg_catalog.pg_has_role(r.oid, 'USAGE'),
+       pg_catalog.has_schema_privilege(g.role, n.oid, 'USAGE'),
+       pg_catalog.has_table_privilege(g.role, c.oid, 'SELECT'),
+       pg_catalog.has_table_privilege(g.role, c.oid, 'INSERT')
+         AND pg_catalog.has_table_privilege(g.role, c.oid, 'UPDATE'),
+       EXISTS (SELECT FROM pg_catalog.pg_class t WHERE t.relnamespace = n.oid AND t.relkind IN ('r', 'p')
+                  AND t.oid <> c.oid AND pg_catalog.pg_has_role(g.role, t.relowner, 'USAGE'))
+  FROM (SELECT coalesce(CAST(:role AS name), current_user) AS role) g
+  JOIN pg_catalog.pg_namespace n ON n.nspname = :schema
+  JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = :name AND c.relkind IN ('r', 'p')
+  JOIN pg_catalog.pg_roles r ON r.oid = c.relowner
 """
 
 SERVER_FACTS = """
@@ -119,6 +136,14 @@ SELECT a.pid, a.application_name, a.usename,
    AND a.backend_type = 'client backend'
    AND (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL)
  ORDER BY 4 DESC NULLS LAST LIMIT 3
+"""
+
+BLOCKERS = """
+SELECT a.pid, a.application_name, a.usename,
+       extract(epoch FROM pg_catalog.clock_timestamp() - a.xact_start)::float8, a.state, a.query
+  FROM pg_catalog.pg_stat_activity a
+ WHERE a.pid = ANY (pg_catalog.pg_blocking_pids(:pid))
+ ORDER BY 4 DESC NULLS LAST
 """
 
 # One round trip: what stands before BEGIN in one message is in the transaction too. The lock lives no longer than
@@ -199,6 +224,8 @@ POSTGRES = Dialect(
     holders=HOLDERS,
     builders=BUILDERS,
     snapshots=SNAPSHOTS,
+    blockers=BLOCKERS,
+    log_access=LOG_ACCESS,
     small_bytes=8 * 1024 * 1024,  # a plain build of so much holds writers up for about 10 ms
     hold=(ENTER, STAY),
     read_only=(

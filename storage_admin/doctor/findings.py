@@ -30,6 +30,7 @@ RULES = {
     "read-only": "the session may write",
     "monitoring": "the role sees what other sessions do",
     "rights": "the role may upgrade the tables",
+    "log": "the role may read and write the log of upgrades",
     "timeouts": "timeouts of the role, the database or the server",
     "limits": "limits of the server that a session or an index build may meet",
     "sql-mode": "the server cuts nothing in silence",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from storage_admin import history
 from storage_admin.changes import AddColumn, RebuildIndex
 from storage_admin.doctor.findings import Check, Finding, Level, Patient, have, some
 from storage_admin.schema import TableName
@@ -33,7 +34,9 @@ WITH RECURSIVE here AS (
 
 RIGHTS = """
 SELECT ours.nspname, ours.relname, r.rolname, r.rolsuper, pg_has_role(r.oid, 'USAGE'),
-       has_schema_privilege(ours.schema, 'CREATE'), current_user
+       has_schema_privilege(ours.schema, 'CREATE'),
+       has_schema_privilege(r.oid, ours.schema, 'CREATE') AND has_schema_privilege(r.oid, ours.schema, 'USAGE'),
+       current_user
   FROM ours JOIN pg_catalog.pg_roles r ON r.oid = ours.relowner
  WHERE ours.oid = ours.root
  ORDER BY 3, 1, 2
@@ -132,7 +135,7 @@ def _rights(patient: Patient) -> Iterator[Finding]:
     for schema, table, *rights in ours(patient, RIGHTS):
         name = TableName(schema, table)
         groups.setdefault((schema, name in pending, *rights), []).append(name)
-    for (_, wanted, owner, is_superuser, may_alter, may_create, role), names in groups.items():
+    for (_, wanted, owner, is_superuser, may_alter, may_create, owner_may_create, role), names in groups.items():
         if may_alter and may_create:
             continue
         if not may_alter:
@@ -144,19 +147,35 @@ def _rights(patient: Patient) -> Iterator[Finding]:
         else:
             level, seen = Level.NOTE, f"{some(names)} could not be upgraded, if it had to be: {lacks}"
         joined = None if may_alter or is_superuser else owner
-        advice = _ask(patient, names[0], role=role, owner=joined, takes_over=is_superuser and not may_alter)
+        create = not (owner_may_create if joined else may_create)
+        over = is_superuser and not may_alter
+        advice = _ask(patient, names[0], role=role, owner=joined, create=create, takes_over=over)
         yield Finding("rights", level, seen, advice, name_of((n.schema, n.name) for n in names))
 
 
-def _ask(patient: Patient, table: TableName, *, role: str, owner: str | None, takes_over: bool) -> str:
+def _ask(patient: Patient, table: TableName, *, role: str, owner: str | None, create: bool, takes_over: bool) -> str:
     from storage_admin.render import grants
 
-    given = grants(patient.dialect, table, role=role, owner=owner, create=True, takes_over=takes_over)
+    given = grants(patient.dialect, table, role=role, owner=owner, create=create, takes_over=takes_over)
     as_owner = f", then storage-admin upgrade --role {owner}" if owner else ""
     return (
         f"To upgrade as {role}, ask for: {'; '.join(given)}{as_owner}. Or let the owner run storage-admin, or what "
         "`storage-admin plan --sql` prints."
     )
+
+
+def _log(patient: Patient) -> Iterator[Finding]:
+    for schema in sorted({plan.table.schema for plan in patient.plans if plan.table.schema is not None}):
+        found = history.access(patient.connection, patient.dialect, schema)
+        if found is None or found.enough:
+            continue
+        if found.reads:
+            level, seen = Level.WARNING, f"{found.role} may not write {found.log}: what it upgrades is not recorded"
+        else:
+            level = Level.WARNING if found.keeps_tables else Level.NOTE
+            seen = f"{found.role} may not read {found.log}: a table of a newer storage-admin is not told from others"
+        told = history.advice(patient.connection, found)
+        yield Finding("log", level, seen, told[0].upper() + told[1:], (str(found.log),))
 
 
 def _invalid(patient: Patient) -> Iterator[Finding]:
@@ -282,7 +301,10 @@ def _lock_slots(patient: Patient) -> Iterator[Finding]:
         yield Finding("lock-slots", Level.WARNING, seen, advice, (name,))
 
 
-RIGHTS_CHECKS = (Check("rights", "the role may upgrade every table", _rights),)
+RIGHTS_CHECKS = (
+    Check("rights", "the role may upgrade every table", _rights),
+    Check("log", "the role may do with the log of upgrades what it has to", _log),
+)
 CHECKS = (
     Check("invalid-indexes", "no index is invalid", _invalid),
     Check("duplicate-indexes", "no index is there twice", _duplicate),

@@ -6,7 +6,7 @@ error. ``exit_code`` is what the command line ends with.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from storage_admin.errors.base import StorageAdminError as StorageAdminError, UsageError as UsageError
 from storage_admin.errors.ecosystem import (
@@ -47,6 +47,7 @@ from storage_admin.errors.sessions import (
     SessionOwnedByAnother as SessionOwnedByAnother,
     SessionUnreadable as SessionUnreadable,
     SomeLeftOut as SomeLeftOut,
+    UnfinishedArchive as UnfinishedArchive,
     UnsupportedSchemaVersion as UnsupportedSchemaVersion,
     WrongDatabase as WrongDatabase,
 )
@@ -55,6 +56,25 @@ from storage_admin.errors.settings import (
     NoSuchTarget as NoSuchTarget,
     NoTargets as NoTargets,
     TargetNeeded as TargetNeeded,
+)
+from storage_admin.errors.tables import (
+    InheritedTable as InheritedTable,
+    Interrupted as Interrupted,
+    LargePartitioned as LargePartitioned,
+    LockNotObtained as LockNotObtained,
+    NeedsCopy as NeedsCopy,
+    NoRights as NoRights,
+    NotBegun as NotBegun,
+    SchemaAhead as SchemaAhead,
+    SchemaDrifted as SchemaDrifted,
+    SchemaOutdated as SchemaOutdated,
+    StatementFailed as StatementFailed,
+    TableError as TableError,
+    TableGone as TableGone,
+    UpgradeByHand as UpgradeByHand,
+    UpgradeFailed as UpgradeFailed,
+    UpgradeIncomplete as UpgradeIncomplete,
+    UpgradeInterrupted as UpgradeInterrupted,
 )
 
 if TYPE_CHECKING:
@@ -96,6 +116,12 @@ class NoDatabaseURL(UsageError):
     """
 
 
+class EmptyDatabaseURL(NoDatabaseURL):
+    """No database named: --db-url is empty, perhaps since it is given a variable that is not set. Give a URL, or leave
+    --db-url out, for the environment or the file of settings to name the database.
+    """
+
+
 class UnsupportedDatabase(UsageError):
     """{name} is not supported. This release works with: {supported}."""
 
@@ -108,6 +134,10 @@ class RoleNeedsURL(UsageError):
     """A role ({role}) is taken on by sessions of our own on PostgreSQL: give the URL of one. The sessions of an engine
     are its owner's to set up.
     """
+
+
+class RoleNeedsPostgreSQL(RoleNeedsURL):
+    """--role is for PostgreSQL, and this is {title}. Leave out {role!r}, and connect as a user who may do it."""
 
 
 class RoleThroughPooler(UsageError):
@@ -162,6 +192,10 @@ class DatabaseBusy(QueryFailed):
     exit_code = 5
 
 
+class LogNotReadable(QueryFailed):
+    """{database}: {problem}. {advice}"""
+
+
 class CannotConnect(DatabaseError):
     """Cannot connect to {database}: {problem}. {advice}"""
 
@@ -199,7 +233,7 @@ class NoTablesFound(DatabaseError):
 
 
 class NotCurrent(DatabaseError):
-    """{database} is not current, {when}: {waited}. To upgrade it: storage-admin upgrade"""
+    """{database} is not current, {when}: {waited}. {advice}"""
 
     exit_code = 2  # or 3 where a table is drifted, 4 where one is ahead
 
@@ -226,106 +260,3 @@ class NotASessionTable(DatabaseError):
 
 class NameTooLong(DatabaseError):
     """The name {name!r} has {length} {unit}, and this database takes {limit}. Choose a shorter one."""
-
-
-# --- one table could not be upgraded -----------------------------------------------------------------------
-
-
-class TableError(StorageAdminError):
-    """{table}: {problem}"""
-
-    table: str
-
-
-class SchemaDrifted(TableError):
-    """{table} was not changed, since it differs from the definition in a way that only its owner can mend: {drifts}"""
-
-    exit_code = 3
-
-
-class SchemaAhead(TableError):
-    """{table} was recorded at version {recorded} by a newer storage-admin. Upgrade yours; nothing was changed."""
-
-    exit_code = 4
-
-
-class SchemaOutdated(TableError):
-    """{table} is outdated for {kind} sessions, and nothing was read or written; pending: {missing}. To upgrade it at
-    start-up, build the storage with auto_upgrade_schema=True; to do it once, call storage.upgrade_schema(), or run:
-    storage-admin upgrade {argument} --db-url {url}
-    """
-
-
-class UpgradeByHand(SchemaOutdated):
-    """{table} is outdated for {kind} sessions, and nothing was read or written; pending: {missing}. On {title}
-    storage-admin changes no table that is there. Run this, and start again:{sql}
-    """
-
-
-class LockNotObtained(TableError):
-    """{table}: {waited}; {done}. Run the command again when it is free, or wait longer with --wait."""
-
-    exit_code = 5
-
-
-class NoRights(TableError):
-    """{table}{belongs}, was not changed: the role {role} may not do that ({problem}). Let {owner} run this:{sql}
-    {otherwise}
-    """
-
-
-class InheritedTable(TableError):
-    """{table} inherits its columns from {parent}, which is outdated too, so they are added there: storage-admin upgrade
-    {parent} {table}
-    """
-
-
-class LargePartitioned(TableError):
-    """{table} is a partitioned table of {size}, and an index on it cannot be built while others write, in one step. Its
-    columns are there; build the indexes partition by partition, each with CREATE INDEX CONCURRENTLY, under CREATE INDEX
-    ... ON ONLY the parent and ALTER INDEX ... ATTACH PARTITION, or run this when a pause is possible:{sql}
-    """
-
-
-class TableGone(TableError):
-    """{table} was there a moment ago and is gone. It was not created anew; name it with its kind to do that."""
-
-
-class StatementFailed(TableError):
-    """{table}: the database refused {statement!r}: {problem}. {left}. {advice}"""
-
-    state: str | None
-    problem: str
-
-
-class NeedsCopy(TableError):
-    """{table}: {statement!r} cannot be run here while others use the table ({problem}). Choose a quiet hour and give
-    --allow-copy, with which the server may copy the table and hold its writers up for as long as that takes.
-    """
-
-
-class UpgradeIncomplete(TableError):
-    """{table}: the upgrade ran, but these changes are still pending: {pending}. It was rolled back. An event
-    trigger, a rule or another client may undo them; please report this with the output of `storage-admin plan
-    --sql`.
-    """
-
-
-class UpgradeFailed(StorageAdminError):
-    """{summary}"""
-
-    exit_code = 6
-    failures: Sequence[StorageAdminError]
-    report: Any
-
-    def __init__(self, failures: Sequence[StorageAdminError], report: Any) -> None:
-        codes = {failure.exit_code for failure in failures}
-        listed = "".join(f"\n  {failure}" for failure in failures)
-        total = len(report.outcomes)
-        summary = (
-            str(failures[0]) if total == 1 else f"{len(failures)} of {total} tables could not be upgraded:{listed}"
-        )
-        super().__init__(summary=summary, failures=failures, report=report)
-        # One kind of failure keeps its own code; among several tables a plain error means "some failed".
-        if len(codes) == 1 and (codes != {1} or len(report.outcomes) == 1):
-            self.exit_code = codes.pop()

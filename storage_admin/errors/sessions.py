@@ -97,6 +97,13 @@ class NotTheSamePrune(UsageError):
     """
 
 
+class UnfinishedArchive(UsageError):
+    """{path} is what a prune that has not come to its end has archived, and the only copy of what it removed. The same
+    prune finishes it: {command}. Then: storage-admin sessions restore {archive}. A copy of it under a name that ends in
+    .jsonl can be imported as it is.
+    """
+
+
 class ExtraMissing(UsageError):
     """{what} needs {package}. Install it: pip install 'storage-admin[{extra}]'"""
 

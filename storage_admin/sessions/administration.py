@@ -174,8 +174,9 @@ class Sessions:
         are left out. ``told`` as in `export`.
 
         Raises:
-            SomeLeftOut: rows were rejected. BadExport: the file is damaged, or not whole. ColumnsMissing: the table
-            lacks columns. CannotImport: it is not said into which table. And as `StorageAdmin.upgrade`.
+            SomeLeftOut: rows were rejected. BadExport: the file is damaged, or not whole. UnfinishedArchive: a prune
+            that was cut off left it. ExtraMissing: it needs a package. ColumnsMissing: the table lacks columns.
+            CannotImport: it is not said into which table. And as `StorageAdmin.upgrade`.
         """
         from storage_admin.sessions.importing import Import
 
@@ -233,10 +234,19 @@ class Sessions:
         refuse_differences(done, displayed_url(self.admin.url), displayed_url(admin.url), on_conflict)
         return done
 
-    def prunable(self, old: Old, tables: Iterable[str] | None = None) -> tuple[Candidates, ...]:
-        """What `prune` would remove of each table that has something old. It reads whole tables."""
+    def prunable(
+        self, old: Old, tables: Iterable[str] | None = None, *, archive: str | Path | None = None
+    ) -> tuple[Candidates, ...]:
+        """What `prune` would remove of each table that has something old. It reads whole tables.
+
+        Raises:
+            UsageError: the ``archive`` is not named as JSONL. ExtraMissing: it needs a package.
+        """
+        from storage_admin.sessions.growing import compression_of
         from storage_admin.sessions.pruning import candidates
 
+        if archive is not None:
+            compression_of(Path(archive))
         with self._opened(tables) as (connection, found):
             counted = [candidates(connection, table, old) for table in found if old.wanted.fits(table)]
         return tuple(each for each in counted if each.sessions)
@@ -260,8 +270,8 @@ class Sessions:
         transactions, for replicas to follow. ``told`` gets the number removed, ``total``, and the bytes archived.
 
         Raises:
-            UsageError: the archive is not named as JSONL. FileExists, FileInUse, NotWrittenToFile.
-            LockNotObtained: a table was held too long. ConnectionLost.
+            UsageError: the archive is not named as JSONL. ExtraMissing: it needs a package. Nothing is removed then.
+            FileExists, FileInUse, NotWrittenToFile. LockNotObtained: a table was held too long. ConnectionLost.
         """
         from storage_admin.sessions.pruning import prune
 

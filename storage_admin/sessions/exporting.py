@@ -18,7 +18,7 @@ from storage_admin.sessions.copy_out import copy_out, line_query, said_in_words
 from storage_admin.sessions.formats import BASE64, OWN, Header, LineMaker, StoredText, form_of, split
 from storage_admin.sessions.sqlite_lines import SQLiteLines, has_rowid
 from storage_admin.sessions.tables import SESSION_ID
-from storage_admin.sessions.writers import compressor_for, writer_for
+from storage_admin.sessions.writers import compressor_for, refuse_without_package, writer_for
 from storage_admin.tracing import span
 from storage_admin.version import __version__
 
@@ -213,6 +213,7 @@ def export(
 ) -> Exported:
     """Write the sessions that are meant, and the manifest. Raises as `Sessions.export`."""
     form, compression = form_of(path) if path is not None else (".jsonl", "")
+    refuse_without_package(form, compression)
     tables = [table for table in tables if wanted.fits(table)]
     if form != ".jsonl" and len(tables) != 1:
         named = ", ".join(str(table.name) for table in tables) or "none"

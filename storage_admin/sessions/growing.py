@@ -6,6 +6,7 @@ It holds the only copy, so a process that is killed leaves it, as FILE.partial, 
 from __future__ import annotations
 
 import os
+import shlex
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -20,18 +21,68 @@ from storage_admin.errors import (
     FileInUse,
     NotTheSamePrune,
     NotWrittenToFile,
+    UnfinishedArchive,
+    UsageError,
 )
 from storage_admin.sessions.archive import CHUNK, Archive, Manifest, TableCount, lock
-from storage_admin.sessions.formats import Header, Trailer, header_of, line, split
+from storage_admin.sessions.formats import Header, Trailer, form_of, header_of, line, split
 from storage_admin.sessions.tables import SESSION_ID
-from storage_admin.sessions.writers import compressor_for
+from storage_admin.sessions.writers import compressor_for, refuse_without_package
 from storage_admin.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+PARTIAL = ".partial"
+OPTIONS = {"user": "--user", "entity": "--entity", "kind": "--kind", "keep_last": "--keep-last"}
 KEPT = 2_000  # lines, of which the last transaction of a killed process cannot have had more
+
+
+def compression_of(path: Path) -> str:
+    """The compression of the archive of a prune, of which all that it needs is there.
+
+    Raises:
+        UsageError: its name does not say JSONL. ExtraMissing.
+    """
+    form, compression = form_of(path)
+    if form != ".jsonl":
+        raise UsageError(problem=f"an archive is JSONL (NAME.jsonl, .jsonl.gz or .jsonl.zst), not {path.name}")
+    refuse_without_package(form, compression)
+    return compression
+
+
+def refuse_unfinished(path: Path) -> None:
+    """Refuse what a prune left that was cut off, by its own name or by the one that it is to have.
+
+    Raises:
+        UnfinishedArchive: with the command that finishes it.
+    """
+    partial = path if path.suffix == PARTIAL else path.with_name(f"{path.name}{PARTIAL}")
+    if not _beside(partial).exists() or (path != partial and path.exists()):
+        return
+    source, archive = _source_of(partial), shlex.quote(str(partial.with_suffix("")))
+    given = [f"{option} {shlex.quote(str(source[name]))}" for name, option in OPTIONS.items() if source.get(name)]
+    command = " ".join(["storage-admin sessions prune --older-than AGE", *given, "--archive", archive])
+    raise UnfinishedArchive(path=partial, archive=archive, command=command)
+
+
+def _with_time(path: Path) -> Path:
+    """The same name with the time of day in it: 2026-01-31-031500.jsonl.zst."""
+    name, *suffixes = path.name.rsplit(".", 2 if form_of(path)[1] else 1)
+    return path.with_name(".".join([f"{name}-{datetime.now():%H%M%S}", *suffixes]))  # noqa: DTZ005 - of the user's day
+
+
+def _beside(partial: Path) -> Path:
+    return partial.with_name(f"{partial.name}.json")
+
+
+def _source_of(partial: Path) -> dict[str, Any]:
+    """What was written down of a prune; empty where that cannot be read."""
+    try:
+        return msgspec.json.decode(_beside(partial).read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.MsgspecError):
+        return {}
 
 
 class GrowingArchive:
@@ -46,8 +97,8 @@ class GrowingArchive:
 
     def __init__(self, path: Path, compression: str = "", source: dict[str, Any] | None = None) -> None:
         self.path, self.compression, self.source = path, compression, source or {}
-        self.partial = path.with_name(f"{path.name}.partial")
-        self._beside = path.with_name(f"{path.name}.partial.json")
+        self.partial = path.with_name(f"{path.name}{PARTIAL}")
+        self._beside = _beside(self.partial)
         self.counts: list[TableCount] = []
         self._open: Header | None = None
         self._sessions = 0
@@ -55,7 +106,7 @@ class GrowingArchive:
 
     def __enter__(self) -> Self:
         if self.path.exists():  # a device too
-            raise FileExists(path=self.path, otherwise="")
+            raise FileExists(path=self.path, otherwise=f" (--archive {_with_time(self.path)}); nothing was removed")
         try:
             self._file: BinaryIO = os.fdopen(opened(self.partial, os.O_RDWR), "r+b")
         except OSError as error:
@@ -165,10 +216,7 @@ class GrowingArchive:
             except OSError as error:
                 raise ArchiveNotWritten(path=self.partial, problem=error.strerror) from error
             return
-        try:
-            begun = msgspec.json.decode(self._beside.read_bytes(), type=dict[str, Any])
-        except (OSError, msgspec.MsgspecError):
-            begun = {}
+        begun = _source_of(self.partial)
         if begun != self.source:
             shown = (
                 msgspec.json.encode(one).decode() if one else "of which nothing is known"

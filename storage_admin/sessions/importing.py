@@ -20,12 +20,14 @@ from storage_admin.schema import Column, ColumnType
 from storage_admin.sessions.ahead import ahead
 from storage_admin.sessions.archive import Archive, read_manifest, some_left_out, verify
 from storage_admin.sessions.copy_in import CopyIn
-from storage_admin.sessions.formats import Header, Line, Trailer, line
+from storage_admin.sessions.formats import COMPRESSIONS, Header, Line, Trailer, form_of, line
+from storage_admin.sessions.growing import refuse_unfinished
 from storage_admin.sessions.loading import TAKEN, load
 from storage_admin.sessions.parsing import Parser, Unfit
 from storage_admin.sessions.readers import reading
 from storage_admin.sessions.row_loading import IntoMySQL, IntoSQLite
 from storage_admin.sessions.tables import SESSION_ID, portable_type, session_tables
+from storage_admin.sessions.writers import compressor_for, refuse_without_package
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -160,6 +162,9 @@ class Import:
 
     def run(self) -> Loaded:
         """Read it, to its end. Raises as `Sessions.load`."""
+        if self.path is not None:
+            refuse_unfinished(self.path)
+            refuse_without_package(*form_of(self.path))  # before a large file is compared with its manifest
         manifest = read_manifest(self.path) if self.path is not None and self.path.exists() else None
         if manifest is not None and self.path is not None:
             verify(self.path, manifest)
@@ -331,6 +336,8 @@ class _Rejects:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._compression = path.suffix.lower() if path.suffix.lower() in COMPRESSIONS else ""
+        refuse_without_package("", self._compression)
         self._archive: Archive | None = None
         self._header: Header | None = None
         self._written: Header | None = None
@@ -347,7 +354,7 @@ class _Rejects:
     def add(self, data: bytes) -> None:
         """Set a line aside."""
         if self._archive is None:
-            self._archive = Archive(self._path, force=True).__enter__()
+            self._archive = Archive(self._path, force=True, compressor=compressor_for(self._compression)).__enter__()
         if self.header is not None and self.header is not self._written:
             self._end_section()
             self._archive.write(line(self.header))

@@ -17,13 +17,12 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from storage_admin.database import renew, transaction
-from storage_admin.errors import ConnectionLost, LockNotObtained, NotDeleted, UsageError
+from storage_admin.errors import ConnectionLost, LockNotObtained, NotDeleted
 from storage_admin.locking import Patience, attempts, is_lock_timeout
 from storage_admin.messages import displayed_url, driver_message
 from storage_admin.sessions.exporting import Source, header, key_of
 from storage_admin.sessions.filters import Filter, active
-from storage_admin.sessions.formats import form_of
-from storage_admin.sessions.growing import GrowingArchive
+from storage_admin.sessions.growing import GrowingArchive, compression_of
 from storage_admin.sessions.measures import size
 from storage_admin.sessions.tables import SESSION_ID, USER_ID, one_of
 from storage_admin.tracing import span
@@ -336,9 +335,7 @@ def prune(
     if path is None:
         pruner = Pruner(connection, old, None, patience, **options)
         return PruneReport(_each(pruner, tables))
-    form, compression = form_of(path)
-    if form != ".jsonl":
-        raise UsageError(problem=f"an archive is JSONL (NAME.jsonl, .jsonl.gz or .jsonl.zst), not {path.name}")
+    compression = compression_of(path)  # at the end, when it is needed, the rows are gone
     source = {"database": displayed_url(connection.engine.url), "keep_last": old.keep_last, **old.wanted.given}
     with GrowingArchive(path, compression, source) as archive:
         pruner = Pruner(connection, old, archive, patience, **options)

@@ -9,7 +9,7 @@ from typing_extensions import Self
 
 from storage_admin.errors import ExtraMissing
 from storage_admin.sessions.formats import Header, Trailer, line
-from storage_admin.sessions.tabular import CSVWriter, ParquetWriter
+from storage_admin.sessions.tabular import CSVWriter, ParquetWriter, pyarrow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,6 +61,18 @@ class JsonLines:
     def end(self, sessions: int) -> None:
         """With their number."""
         self._archive.write(line(Trailer(sessions=sessions)))
+
+
+def refuse_without_package(form: str, compression: str) -> None:
+    """Refuse a format, by the suffixes of its files, before anything is done for it that counts on it.
+
+    Raises:
+        ExtraMissing: a package is needed that is not there.
+    """
+    if form == ".parquet":
+        pyarrow()
+    if compression == ".zst":
+        zstd()
 
 
 def writer_for(form: str, archive: Archive) -> Writer:

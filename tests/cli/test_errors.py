@@ -141,6 +141,15 @@ def test_a_schema_without_a_database_where_there_are_none(call: Call) -> None:
     refused(call("plan", "--sql", "--dialect", "postgresql", f"{'x' * 70}=agent"), 1, "has 70 bytes")
 
 
+def test_only_a_name_that_is_close_is_suggested(call: Call, postgres: Database) -> None:
+    postgres.admin().upgrade(["ai.flow_9=agent", "ai.agent_sessions=agent"])
+    for typed in ("ai.nope", "nope", "public.nope"):
+        assert "Did you mean" not in call("inspect", typed, "--db-url", postgres.url).err
+    close = {"ai.flow_8": "ai.flow_9", "agent_session": "ai.agent_sessions", "aii.flow_9": "ai.flow_9"}
+    for typed, meant in close.items():
+        assert f"Did you mean {meant}?" in call("inspect", typed, "--db-url", postgres.url).err
+
+
 def test_a_history_of_a_table_that_is_not_there(call: Call, sqlite: Database) -> None:
     sqlite.admin().upgrade(["sessions=agent"])
     refused(
@@ -157,7 +166,13 @@ def test_a_file_that_another_process_keeps_to_itself(call: Call, sqlite: Databas
 
 def test_an_empty_url_is_not_another_one(call: Call, sqlite: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", sqlite.url)
-    refused(call("check", "--db-url", ""), 64, "No database named")
+    refused(call("check", "--db-url", ""), 64, "No database named: --db-url is empty", "a variable that is not set")
+    assert "is empty" not in call("check", "--target", "no").err
+
+
+def test_a_url_of_java_is_told_what_to_leave_away(call: Call) -> None:
+    for url in (f"jdbc:postgresql://h:5432/d?user=u&password={PASSWORD}", f"JDBC:mysql://u:{PASSWORD}@h/d"):
+        refused(call("check", "--db-url", url), 64, "leave jdbc: away", "postgresql://user:password@host")
 
 
 def test_a_product_that_is_not_supported(call: Call) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from storage_admin.cli.schemas import DOCUMENTS
+from storage_admin.sessions import Filter, Old, Sessions
 from tests.cli.conftest import Result
 from tests.conftest import Database
-from tests.sessions.tables import agents
+from tests.sessions.tables import agents, stored
 
 Call = Callable[..., Result]
 
@@ -31,6 +33,39 @@ def test_a_dry_run_and_an_empty_one_are_documents_too(call: Call, database: Data
     assert (done.code, done.json["sessions"]) == (0, 2)
     again = call("sessions", "prune", "--yes", "--no-archive", *options)
     assert (again.code, again.json["sessions"], again.err) == (0, 0, "Nothing is that old.\n")
+
+
+@pytest.mark.parametrize("option", ["--dry-run", "--max-rows=1"])
+def test_a_package_that_the_archive_needs_is_named_before_anything_is_counted(
+    call: Call, sqlite: Database, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    agents(sqlite, "s1", "s2")
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    options = ["--older-than", "1d", "--yes", "--archive", "x.jsonl.zst", "--db-url", sqlite.url]
+    result = call("sessions", "prune", option, *options)
+    assert (result.code, result.out) == (64, "")
+    assert result.err.startswith("Error: A file in .zst needs zstandard")
+    assert sqlite.run("SELECT count(*) FROM sessions") == [(2,)]
+
+
+def test_the_command_that_finishes_a_prune_is_printed_and_works(call: Call, database: Database, tmp_path: Path) -> None:
+    table = agents(database, "s1", "s2", user_id="O'Brien; x", updated_at=5)
+    before = stored(database, table)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    old = Old(1_000, Filter(user="O'Brien; x"), keep_last=1)
+    with pytest.raises(KeyboardInterrupt):
+        Sessions(database.url).prune(old, archive=tmp_path / "x.jsonl.gz", told=stop)
+    assert len(stored(database, table)) == 1
+    refused = call("sessions", "restore", "x.jsonl.gz.partial", "--db-url", database.url)
+    assert refused.code == 64
+    for command in refused.err.split("storage-admin ")[1:3]:
+        arguments = shlex.split(command.partition(". ")[0].replace("AGE", "90d"))
+        done = call(*arguments, *(["--yes"] if "prune" in arguments else []), "--db-url", database.url)
+        assert done.code == 0, done
+    assert stored(database, table) == before
 
 
 def test_a_renamed_session_is_a_document_and_an_age_a_retention(call: Call, database: Database) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from configparser import ConfigParser
 from pathlib import Path
@@ -22,7 +24,10 @@ from yamllint import linter
 from yamllint.config import YamlLintConfig
 
 from storage_admin.cli import cli
+from storage_admin.sessions import Old, Sessions
 from storage_admin.toml import loads
+from tests.conftest import Database
+from tests.sessions.tables import agents, insert
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -35,7 +40,8 @@ every_manifest = pytest.mark.parametrize("file", MANIFESTS, ids=lambda path: pat
 
 def parsed(words: list[str]) -> click.Context:
     """What our commands make of some words; raises where an option, a command or a value does not exist."""
-    group, parent = cli, click.Context(cli, info_name="storage-admin")
+    group: click.Group = cli
+    parent = click.Context(cli, info_name="storage-admin")
     while True:
         name, *words = words
         command = group.get_command(parent, name)
@@ -165,6 +171,47 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
         units = map(str, (tmp_path / "units").iterdir())
         done = subprocess.run([analyze, "verify", *units], capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
+
+
+def scheduled() -> Iterator[Any]:
+    """The shell's script of each scheduled prune, with a name of its own."""
+    [started] = re.findall(r"^ExecStart=(.+)$", UNIT.read_text(), flags=re.MULTILINE)
+    *_, script = shlex.split(started.replace("$$", "$").replace("%%", "%"))
+    yield pytest.param(script, id="systemd")
+    [container] = containers(manifest(EXAMPLES / "kubernetes" / "prune.yaml"))
+    yield pytest.param(" ".join(container["args"]), id="kubernetes")
+    [line] = re.findall(r"^15 3 \* \* \* (.+)$", (ROOT / "docs" / "retention.md").read_text(), flags=re.MULTILINE)
+    yield pytest.param(line.replace("\\%", "%"), id="cron")
+
+
+@pytest.mark.parametrize("script", list(scheduled()))
+def test_a_scheduled_prune_goes_on_with_what_was_cut_off_and_else_has_a_name_of_its_own(
+    script: str, sqlite: Database, tmp_path: Path
+) -> None:
+    agents(sqlite, "s1", updated_at=5)
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    script = re.sub(r"(/opt/[\w/-]+/)?storage-admin(?= sessions)", f"{sys.executable} -m storage_admin", script)
+    script = re.sub(r"/(srv/)?archive\b", str(folder), script)
+    environment = os.environ | {"STORAGE_ADMIN_DB_URL": sqlite.url}
+
+    def run() -> set[str]:
+        command = ["/bin/sh", "-c", script]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=environment)
+        assert done.returncode == 0, done
+        return {file.name for file in folder.iterdir() if not file.name.endswith(".json")}
+
+    with pytest.raises(KeyboardInterrupt):
+        Sessions(sqlite.url).prune(Old(1_000), archive=folder / "2026-01-31T031500.jsonl.zst", told=interrupt)
+    assert run() == {"2026-01-31T031500.jsonl.zst"}
+    insert(sqlite, "sessions", {"session_id": "s2", "updated_at": 5})
+    [new] = run() - {"2026-01-31T031500.jsonl.zst"}
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d{6}\.jsonl\.zst", new)
+    assert sqlite.run("SELECT count(*) FROM sessions") == [(0,)]
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("words", ["upgrade --no-such", "prune", "sessions prune --older-than", "wait --timeout soon"])

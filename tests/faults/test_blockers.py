@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import pytest
 from storage_admin import Status
 from tests.faults.clients import ROOT, until, upgrading
 from tests.faults.tables import NEW_COLUMN, indexes, large_table, outdated_again, sound
+from tests.integration.tables import old_agents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -148,13 +150,61 @@ def test_who_is_in_the_way_is_named_without_what_they_look_for(postgres: Databas
     assert NEW_COLUMN not in str(postgres.run(f"SELECT to_jsonb(t) FROM {table} t LIMIT 1"))
 
 
+def test_who_is_waited_for_is_said_while_it_lasts(postgres: Database) -> None:
+    old_agents(postgres)
+    options = ("--wait", "2.7", "--lock-timeout", "50", "--db-url", postgres.url)
+    with (
+        blocker(postgres) as connection,
+        upgrading(*options) as text,
+        upgrading("--log-format", "json", *options) as records,
+    ):
+        told, told_as_json = text.end(), records.end()
+        pid = connection.info.backend_pid
+    assert (told.code, told_as_json.code) == (5, 5)
+    [line] = [line for line in told.err.splitlines() if line.startswith("Waiting: ")]
+    for words in (
+        "ai.sessions",
+        f"pid {pid} (nightly report",
+        "idle in transaction",
+        "SELECT user_id FROM",
+        "gives up",
+    ):
+        assert words in line
+    waiting = [json.loads(line) for line in told_as_json.err.splitlines() if '"waiting"' in line]
+    [record] = [record for record in waiting if record["event"] == "waiting"]
+    assert (record["table"], record["level"]) == ("ai.sessions", "warning")
+    assert record["waited"] >= 2
+    assert record["left"] <= 1
+    assert str(pid) in record["message"]
+    for content in ("CANARY", "4711"):
+        assert content not in told.err + told_as_json.err
+
+
+def test_who_an_index_build_waits_for_is_said_while_it_lasts(postgres: Database) -> None:
+    table = old_agents(postgres)
+    postgres.run(
+        f"INSERT INTO {table} (session_id, user_id) SELECT n, repeat('x', 1000) FROM generate_series(1, 9000) n; "
+        f"ANALYZE {table}"
+    )
+    with psycopg.connect(postgres.dsn, application_name="old snapshot") as connection:
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        connection.execute("SELECT 'CANARY'")
+        with upgrading("--wait", "4", "--db-url", postgres.url) as upgrader:
+            ended = upgrader.end()
+        pid = connection.info.backend_pid
+    assert ended.code == 5, ended
+    [line] = [line for line in ended.err.splitlines() if line.startswith("Waiting: ")]
+    assert "ai.sessions: the index build waits for " in line
+    assert f"pid {pid} (old snapshot" in line
+    assert "CANARY" not in line
+
+
 def test_our_own_session_in_the_way_is_named_too(postgres: Database) -> None:
     """A storage whose application has left a transaction open on the very table."""
     from sqlalchemy import text
 
     from storage_admin.errors import LockNotObtained
     from storage_admin.locking import Patience
-    from tests.integration.tables import old_agents
 
     old_agents(postgres)
     engine = postgres.engine()

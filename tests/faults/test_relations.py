@@ -72,6 +72,36 @@ def test_a_role_that_may_only_read_and_write_gets_the_sql_the_owner_and_the_gran
             assert postgres.admin().check().status is Status.CURRENT
 
 
+def test_what_is_granted_already_is_not_asked_for_and_each_answer_is_printed_once(postgres: Database) -> None:
+    names = [old_agents(postgres, f"t{number}") for number in range(6)]
+    with role(postgres) as owner, role(postgres) as keeper, role(postgres, *DML) as app:
+        postgres.run(f"ALTER SCHEMA ai OWNER TO {owner}")
+        postgres.run("; ".join(f"ALTER TABLE {name} OWNER TO {owner}" for name in names[:4]))
+        postgres.run(f"ALTER TABLE {names[4]} OWNER TO {keeper}")
+        url = as_role(postgres, app)
+        ended = command("upgrade", "--db-url", url)
+        assert ended.code == 6, ended
+        told = ended.err.partition("Error: ")[2]
+        assert told.startswith("6 of 6 tables could not be upgraded:\n")
+        assert f"ai.t0, ai.t1, ai.t2 and 1 more, which belong to {owner}, were not changed" in told
+        assert told.count(f"GRANT {owner} TO {app};") == 1
+        assert f"CREATE ON SCHEMA ai TO {owner}" not in told
+        assert f"GRANT {keeper} TO {app};" in told
+        assert f"GRANT USAGE, CREATE ON SCHEMA ai TO {keeper};" in told
+        assert f"ALTER TABLE ai.t5 OWNER TO {app};" in told  # of a superuser
+        assert {len(line) - len(line.lstrip()) for line in told.splitlines()[1:] if line.strip()} == {2}
+        one = command("upgrade", "ai.t0", "--db-url", url).err
+        assert f"\n  Or give the right, and run it again with --role {owner}:\n  GRANT {owner} TO {app};\n" in one
+        assert "ADD COLUMN" in one
+        # A member that does not inherit lacks nothing but the option.
+        postgres.run(f"ALTER ROLE {app} NOINHERIT; GRANT {owner} TO {app}")
+        member = command("upgrade", "ai.t0", "--db-url", url).err
+        assert f"\n  Or run it again with --role {owner}.\n" in member
+        assert "GRANT" not in member
+        assert command("upgrade", "ai.t0", "--role", owner, "--db-url", url).code == 0
+        postgres.run("ALTER SCHEMA ai OWNER TO postgres")
+
+
 def test_a_role_that_may_only_read_and_write_works_with_a_current_table(postgres: Database) -> None:
     postgres.storage(mode="agent").upsert(session())
     with role(postgres, *DML) as app:

@@ -98,8 +98,11 @@ def test_a_role_that_may_not_upgrade_is_told_what_to_ask_for(postgres: Database)
         [finding] = found(postgres, "rights", url=url)
         assert (finding.level, finding.objects) == (Level.PROBLEM, ("ai.sessions",))
         assert "app is no member of keeper" in finding.seen
-        for part in ("GRANT keeper TO app; GRANT USAGE, CREATE ON SCHEMA ai TO keeper", "--role keeper"):
-            assert part in finding.advice
+        assert "ask for: GRANT keeper TO app, then storage-admin upgrade --role keeper." in finding.advice
+        postgres.run("REVOKE CREATE ON SCHEMA ai FROM keeper")
+        [lacking] = found(postgres, "rights", url=url)
+        assert "GRANT keeper TO app; GRANT USAGE, CREATE ON SCHEMA ai TO keeper, then" in lacking.advice
+        postgres.run("GRANT CREATE ON SCHEMA ai TO keeper")
         postgres.run("GRANT keeper TO app")
         StorageAdmin(url, role="keeper").upgrade()
         postgres.run("REVOKE keeper FROM app")

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from storage_admin import Patience, Status, StorageAdmin, UpgradeFailed
 from storage_admin.dialects import MYSQL
-from storage_admin.errors import ReadOnlyServer, ServerTooOld
+from storage_admin.errors import ReadOnlyServer, RoleNeedsURL, ServerTooOld
 from storage_admin.locking import lock_key
 from storage_admin.render import render
 from storage_admin.schema import TableName
@@ -118,6 +118,40 @@ def test_an_account_without_rights_is_told_which_ones_to_ask_for(database: Datab
         assert database.admin().check().plans[0].version == 4
     finally:
         database.run("DROP USER app@'%'")
+
+
+def test_an_account_that_may_only_read_is_told_so_of_a_table_that_is_there(database: Database) -> None:
+    name = old_agents(database)
+    old_agents(database, "other")
+    database.run("CREATE USER reader@'%'; GRANT SELECT ON ai.* TO reader@'%'")
+    try:
+        url = database.url.replace("//root@", "//reader@").rpartition("/")[0] + "/ai"
+        with pytest.raises(UpgradeFailed) as told:
+            StorageAdmin(url).upgrade([name])
+        with pytest.raises(UpgradeFailed, match="ai.other, ai.sessions were not changed") as both:
+            StorageAdmin(url).upgrade()
+        with pytest.raises(UpgradeFailed, match="ai.new, a table to be created, was not changed"):
+            StorageAdmin(url).upgrade(["ai.new=agent"])
+    finally:
+        database.run("DROP USER reader@'%'")
+    assert str(told.value).startswith(f"{name} was not changed: the role 'reader'@'%' may not do that")
+    assert "\n  Or give the right, and run it again:\n  GRANT SELECT, INSERT, UPDATE" in str(told.value)
+    assert "--role" not in str(told.value)
+    assert str(both.value).count("GRANT") == 1
+
+
+def test_a_role_is_said_to_be_for_postgresql(database: Database) -> None:
+    with pytest.raises(RoleNeedsURL, match="--role is for PostgreSQL, and this is MySQL or MariaDB"):
+        StorageAdmin(database.url, role="owner")
+    with pytest.raises(RoleNeedsURL, match="--role is for PostgreSQL, and this is SQLite"):
+        StorageAdmin("sqlite:///some.db", role="owner")
+
+
+def test_mariadb_is_called_by_its_name_and_programs_read_what_they_did(database: Database) -> None:
+    old_agents(database)
+    info = database.admin().inspect().database
+    assert info.dialect == "mysql"
+    assert info.server == f"MariaDB {info.server_version}"
 
 
 def test_a_read_only_server_is_refused_before_anything_is_sent(database: Database) -> None:

@@ -111,6 +111,10 @@ def test_when_the_time_is_over_the_state_of_the_tables_is_the_exit_code(database
     with pytest.raises(NotCurrent, match="There is no table") as missing:
         database.admin().wait([table, database.table("absent")], timeout=0)
     assert missing.value.exit_code == 2
+    absent = database.table("absent")
+    with pytest.raises(NotCurrent) as unmade:
+        database.admin().wait([f"{absent}=agent"], timeout=0)
+    assert str(unmade.value).endswith(f": {absent} is missing. To create it: storage-admin upgrade {absent}=agent")
 
 
 def test_a_table_that_no_upgrade_mends_ends_it_at_once_where_that_is_wanted(sqlite: Database, catalog: Catalog) -> None:
@@ -119,11 +123,18 @@ def test_a_table_that_no_upgrade_mends_ends_it_at_once_where_that_is_wanted(sqli
     with pytest.raises(NotCurrent, match="no waiting will change that") as ahead:
         sqlite.admin().wait(timeout=600, fail_fast=True)
     assert ahead.value.exit_code == 4
+    assert str(ahead.value).endswith("Use a newer storage-admin: the one that upgraded it, or a later one.")
     sqlite.run("DROP TABLE storage_admin_revisions; ALTER TABLE sessions RENAME COLUMN created_at TO old")
     sqlite.run("ALTER TABLE sessions ADD COLUMN created_at DATETIME")
     with pytest.raises(NotCurrent, match="created_at is DATETIME") as drifted:
         sqlite.admin().wait(timeout=0.2, interval=0.05)
     assert drifted.value.exit_code == 3
+    assert "storage-admin upgrade" not in str(drifted.value)
+    assert "Only the owner of a table can mend its drift: docs/upgrade-guide.md has a way" in str(drifted.value)
+    sqlite.admin().upgrade(["old=agent"], to=4)
+    with pytest.raises(NotCurrent) as both:
+        sqlite.admin().wait(timeout=0)
+    assert str(both.value).endswith("To upgrade the others: storage-admin upgrade")
 
 
 def test_a_database_that_is_never_there_is_said_as_it_is(tmp_path: Path, postgres: Database) -> None:

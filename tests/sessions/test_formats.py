@@ -129,3 +129,34 @@ def test_a_package_that_is_missing_is_named(
     with pytest.raises(ExtraMissing, match=r"pip install 'storage-admin\["):
         Sessions(sqlite.url).export(tmp_path / name)
     assert not list(tmp_path.glob("*out*"))
+
+
+@pytest.mark.parametrize(("name", "package"), [("in.jsonl.zst", "zstandard"), ("in.parquet", "pyarrow")])
+def test_a_package_that_is_missing_is_named_before_a_file_is_read(
+    sqlite: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, package: str
+) -> None:
+    agents(sqlite, "s1")
+    Sessions(sqlite.url).export(tmp_path / name)
+    with (tmp_path / name).open("ab") as file:
+        file.write(b"no longer what its manifest says")
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ExtraMissing):
+        Sessions(sqlite.url).load(tmp_path / name)
+
+
+def test_rows_that_are_set_aside_are_compressed_as_their_name_says(
+    sqlite: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agents(sqlite, "s1")
+    Sessions(sqlite.url).export(tmp_path / "out.jsonl")
+    sqlite.run("UPDATE sessions SET user_id = 'another'")
+    aside = tmp_path / "aside.jsonl.zst"
+    with pytest.raises(SomeLeftOut):
+        Sessions(sqlite.url).load(tmp_path / "out.jsonl", rejects=aside)
+    sqlite.run("DELETE FROM sessions")
+    assert Sessions(sqlite.url).load(aside).sessions == 1
+    sqlite.run("DELETE FROM sessions")
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    with pytest.raises(ExtraMissing):
+        Sessions(sqlite.url).load(tmp_path / "out.jsonl", rejects=aside)
+    assert sqlite.run("SELECT count(*) FROM sessions") == [(0,)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,15 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from storage_admin.errors import ArchiveNotWritten, BadExport, FileExists, NotTheSamePrune, UsageError
+from storage_admin.errors import (
+    ArchiveNotWritten,
+    BadExport,
+    ExtraMissing,
+    FileExists,
+    NotTheSamePrune,
+    UnfinishedArchive,
+    UsageError,
+)
 from storage_admin.locking import Patience
 from storage_admin.sessions import Filter, Old, Sessions, pruning
 from storage_admin.sessions.growing import GrowingArchive
@@ -183,7 +192,7 @@ def test_an_archive_that_is_there_is_neither_replaced_nor_used(database: Databas
     twenty(database)
     sessions, archive = Sessions(database.url), tmp_path / "old.jsonl"
     archive.write_text("mine")
-    with pytest.raises(FileExists):
+    with pytest.raises(FileExists, match=r"Choose another name \(--archive .*/old-\d{6}\.jsonl\).*nothing was removed"):
         sessions.prune(Old(CUT), archive=archive)
     with pytest.raises(UsageError, match="JSONL"):
         sessions.prune(Old(CUT), archive=tmp_path / "old.csv")
@@ -273,6 +282,37 @@ def test_what_was_left_is_read_before_anything_is_deleted(sqlite: Database, tmp_
     with pytest.raises(BadExport):
         sessions.prune(Old(CUT - 1), archive=archive)
     assert stored(sqlite, table) == left
+
+
+def test_nothing_is_removed_where_its_archive_could_not_be_compressed(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = twenty(database)
+    before = stored(database, table)
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    for path in (tmp_path / "x.jsonl.zst", tmp_path / "X.JSONL.ZST"):
+        with pytest.raises(ExtraMissing, match=r"pip install 'storage-admin\[zstd\]'"):
+            Sessions(database.url).prune(Old(CUT), archive=path)
+        with pytest.raises(ExtraMissing):
+            Sessions(database.url).prunable(Old(CUT), archive=path)
+    assert stored(database, table) == before
+    assert not [path for path in tmp_path.iterdir() if "jsonl" in path.name.lower()]
+
+
+def test_what_was_cut_off_is_no_file_to_restore_and_says_what_finishes_it(sqlite: Database, tmp_path: Path) -> None:
+    twenty(sqlite)
+    sessions, archive = Sessions(sqlite.url), tmp_path / "old.jsonl.zst"
+    with pytest.raises(KeyboardInterrupt):
+        sessions.prune(Old(CUT), archive=archive, told=interrupt)
+    left = stored(sqlite, "sessions")
+    for named in (archive, tmp_path / "old.jsonl.zst.partial"):
+        with pytest.raises(UnfinishedArchive, match=f"--older-than AGE --archive {archive}") as caught:
+            sessions.load(named)
+        assert "the only copy of what it removed" in str(caught.value)
+    assert stored(sqlite, "sessions") == left
+    (tmp_path / "mine.partial").write_text('{"session_id":"s1"}')
+    with pytest.raises(UsageError, match="the name of an export says its format"):
+        sessions.load(tmp_path / "mine.partial", "sessions=agent")
 
 
 def interrupt(*_: object) -> None:

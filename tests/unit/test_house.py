@@ -26,7 +26,7 @@ FLOORS = [
     {"files"},
     {"render", "database", "tracing"},
     {"access", "inspector", "history", "locking", "reports", "settings"},
-    {"batch", "builds", "layouts", "lockfile", "notes"},
+    {"batch", "builds", "layouts", "lockfile", "notes", "recording"},
     {"executor", "discovery", "upgrading", "waiting"},
     {"doctor"},
     {"admin"},

@@ -31,7 +31,10 @@ LEFT = 5  # the exit code of "somebody held it", as everywhere
 @click.option("--max-rows", type=click.IntRange(min=1), metavar="N", help="Stop after so many.")
 @click.option("--pause", type=click.FloatRange(min=0), default=0, metavar="MS", help="Between two transactions.")
 @click.option(
-    "--archive", type=click.Path(), metavar="FILE", help="Where to put what is removed; pruned-DATE.jsonl without it."
+    "--archive",
+    type=click.Path(),
+    metavar="FILE",
+    help="Where to put what is removed; pruned-DATETIME.jsonl without it.",
 )
 @click.option("--no-archive", is_flag=True, help="Keep nothing of what is removed.")
 @click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
@@ -72,8 +75,8 @@ def command(
         raise click.UsageError("Either --archive or --no-archive.")
     sessions = open_sessions(db_url, schema)
     old = Old(int(time.time()) - parse_age(older_than), filter_of(sessions, options), keep_last)
-    place = None if no_archive else archive or f"pruned-{time.strftime('%Y-%m-%d')}.jsonl"
-    found = sessions.prunable(old, tables or None)
+    place = None if no_archive else archive or f"pruned-{time.strftime('%Y-%m-%dT%H%M%S')}.jsonl"
+    found = sessions.prunable(old, tables or None, archive=place)
     show_candidates(found)
     if _begun(place):
         say(f"{place}.partial is there: what an earlier prune removed is in it, and this one goes on with it.")
