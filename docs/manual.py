@@ -60,7 +60,10 @@ def _variables() -> Iterator[tuple[str, str]]:
     shared = [variable for variable in variables(cli) if len(variable.commands) > 1]
     for variable in shared:
         yield variable.name, f"{variable.option}: {variable.help}"
-    own = "Any other option but --yes and --force, as STORAGE_ADMIN_SESSIONS_EXPORT_KIND is --kind of sessions export."
+    own = (
+        "Any other option but --yes, --force, --version and --help, as STORAGE_ADMIN_SESSIONS_EXPORT_KIND is --kind of "
+        "sessions export."
+    )
     yield "STORAGE_ADMIN_COMMAND_OPTION", own
     yield from OTHER_VARIABLES.items()
 

@@ -29,7 +29,7 @@ from storage_admin.cli import (
     versions,
     wait,
 )
-from storage_admin.cli.settings import PREFIX, not_by_habit
+from storage_admin.cli.settings import with_variables
 from storage_admin.cli.talk import colour_wanted, talk_options, voice
 from storage_admin.errors import StorageAdminError
 from storage_admin.version import __version__
@@ -104,8 +104,9 @@ MODULES = (
     completion,
     demo,
 )
+with_variables(cli)
 for module in MODULES:
-    cli.add_command(not_by_habit(module.command))
+    cli.add_command(with_variables(module.command, str(module.command.name)))
 
 
 def main() -> None:
@@ -135,7 +136,7 @@ def run(arguments: list[str]) -> int:
 
 def _run(arguments: list[str]) -> int:
     try:
-        result = cli.main(arguments, prog_name="storage-admin", standalone_mode=False, auto_envvar_prefix=PREFIX)
+        result = cli.main(arguments, prog_name="storage-admin", standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
         return voice.misused(error)

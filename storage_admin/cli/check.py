@@ -14,7 +14,7 @@ from storage_admin.cli.options import (
     open_admin,
     tables_argument,
 )
-from storage_admin.cli.settings import shared
+from storage_admin.cli.settings import CI_OUTPUTS, OUTPUTS, Output
 from storage_admin.cli.talk import voice
 from storage_admin.cli.targets import OverTargets
 from storage_admin.version import __version__
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 EXIT_CODES = {"current": 0, "outdated": 2, "drifted": 3, "ahead": 4}
 STATES = ("pending", "drift", "ahead")
-CI_OUTPUTS = ("github", "junit", "sarif")
 
 
 def _states(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[str, ...]:
@@ -74,9 +73,9 @@ def _states(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[s
 @click.option(
     "-o",
     "--output",
-    type=click.Choice(["table", "json", "yaml", *CI_OUTPUTS]),
+    cls=Output,
+    type=click.Choice(OUTPUTS),
     default="table",
-    **shared("OUTPUT"),
     help="How to show the result; the last three are for CI services.",
 )
 def command(

@@ -9,7 +9,16 @@ import click
 from click.core import ParameterSource
 
 from storage_admin.cli import completing
-from storage_admin.cli.settings import Setting, config_option, database_url, db_url_option, shared, target_option
+from storage_admin.cli.settings import (
+    FORMS,
+    Output,
+    Setting,
+    config_option,
+    database_url,
+    db_url_option,
+    shared,
+    target_option,
+)
 from storage_admin.cli.talk import talk_options, voice
 
 if TYPE_CHECKING:
@@ -31,9 +40,9 @@ def typed(name: str) -> bool:
 output_option = click.option(
     "-o",
     "--output",
-    type=click.Choice(["table", "json", "yaml"]),
+    cls=Output,
+    type=click.Choice(FORMS),
     default="table",
-    **shared("OUTPUT"),
     help="How to show the result.",
 )
 lock_file_option = click.option(

@@ -145,20 +145,15 @@ def colour_wanted() -> bool | None:
     return False if os.environ.get("TERM") == "dumb" else None
 
 
-def variable_of(ctx: click.Context, option: click.Parameter) -> str | None:
-    """The environment variable that an option is read from, None where there is none."""
-    if isinstance(option.envvar, str):
-        return option.envvar
-    automatic = isinstance(option, click.Option) and option.allow_from_autoenv and ctx.auto_envvar_prefix
-    return f"{ctx.auto_envvar_prefix}_{option.name.upper()}" if automatic and option.name else None
-
-
 def _naming_the_variable(error: click.ClickException) -> click.ClickException:
     # click names the option, which is not on the command line.
     if isinstance(error, click.BadParameter) and error.ctx is not None and error.param is not None:
         source = error.ctx.get_parameter_source(error.param.name or "")
         if source is ParameterSource.ENVIRONMENT:
-            said = f"{error.message.rstrip('.')}. It comes from {variable_of(error.ctx, error.param)}."
+            from storage_admin.cli.settings import variables_of
+
+            name = next(filter(os.environ.get, variables_of(error.param)), "the environment")
+            said = f"{error.message.rstrip('.')}. It comes from {name}."
             return click.BadParameter(said, error.ctx, error.param)
     return error
 
