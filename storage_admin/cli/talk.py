@@ -45,8 +45,9 @@ class Voice:
             self._line(text)
 
     def _line(self, text: str) -> None:
-        prefix = f"{self.target}: " if self.target is not None and text.strip() else ""
-        click.echo(f"{prefix}{text}", err=True, color=colour_wanted())
+        if self.target is not None:
+            text = "\n".join(f"{self.target}: {line}" if line.strip() else line for line in text.split("\n"))
+        click.echo(text, err=True, color=colour_wanted())
 
     def _record(self, text: str, event: str, level: str, facts: dict[str, Any]) -> None:
         import json
@@ -93,7 +94,7 @@ class Voice:
             if self.json:
                 facts["traceback"] = trace
             else:
-                click.echo(trace, err=True)
+                self._line(trace)
         label = click.style("Error:", fg="red", bold=True)
         message = self.redacted(message)
         self(message if self.json else f"{label} {message}", event="error", level="error", **facts)

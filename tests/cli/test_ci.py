@@ -125,6 +125,16 @@ def test_github_gets_an_annotation_and_a_summary(
     assert "| <code>drifted</code> | drift | yes |" in summary
 
 
+def test_a_summary_that_cannot_be_written_changes_no_exit_code(
+    call: Call, all_states: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = call("check", *all_states, "-o", "github")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "/nodir/s.md")
+    after = call("check", *all_states, "-o", "github")
+    assert (after.code, after.out) == (before.code, before.out)
+    assert "No summary of this step: /nodir/s.md" in after.err
+
+
 def test_nothing_in_a_name_ends_an_annotation_or_a_cell(
     call: Call, sqlite: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -338,6 +348,18 @@ def test_the_lock_file_is_written_when_something_is_different_and_checked_withou
     assert call("check", "--against", "offline", "--lock-file", "one.lock").err == "1 table: 1 current\n"
 
 
+def test_a_kind_that_there_is_not_is_a_mistake_of_the_file_with_its_line(call: Call, sqlite: Database) -> None:
+    sqlite.admin().upgrade(["sessions=agent"])
+    call("lock", "--db-url", sqlite.url)
+    lock = Path("storage-admin.lock")
+    lock.write_text(lock.read_text().replace('kinds = ["agent"]', 'kinds = ["agnt"]', 1))
+    line = next(number for number, line in enumerate(lock.read_text().split("\n"), 1) if line.startswith("    "))
+    wrong = call("check", "--against", "offline")
+    assert wrong.code == 1
+    assert f"storage-admin.lock: line {line}: " in wrong.err
+    assert "'agnt' is no kind of session. The kinds are: " in wrong.err
+
+
 def test_tables_and_a_schema_narrow_a_check_without_a_database_down(call: Call, locked: Database) -> None:
     name = locked.table("fine")
     assert call("check", "--against", "offline", name).err == "1 table: 1 current\n"
@@ -352,7 +374,7 @@ def test_what_is_wrong_with_a_check_without_a_database_is_said(call: Call) -> No
     missing = call("check", "--against", "offline", "-o", "github")
     assert missing.code == 1
     assert annotated(missing.out)[0].message == (
-        "storage-admin.lock: there is no such file. `storage-admin lock` writes it anew."
+        "storage-admin.lock: there is no such file. `storage-admin lock` writes it."
     )
     both = call("check", "--against", "offline", "--db-url", "sqlite:///x.db")
     assert (both.code, "leave out --db-url" in both.err) == (64, True)

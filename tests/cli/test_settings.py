@@ -92,6 +92,13 @@ def test_all_targets_are_taken_in_turn_and_the_gravest_code_is_the_exit_code(thr
     assert three("check", "--all-targets").code == 0
 
 
+def test_each_line_on_stderr_begins_with_the_target(three: Call) -> None:
+    said = [line for line in err(three("inspect", "--all-targets")) if line]
+    assert {line.partition(": ")[0] for line in said} == {"new", "old"}
+    assert not [line for line in said if not line.partition(": ")[2]]
+    assert "new: 1 table: 1 current. The newest version is 10." in said
+
+
 @pytest.mark.parametrize("command", ["check", "inspect", "plan", "upgrade"])
 def test_all_targets_are_one_document(three: Call, command: str) -> None:
     targets("new", "gone", "old")
