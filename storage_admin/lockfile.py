@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from storage_admin.dialects import Dialect
     from storage_admin.naming import TableRef
 
-LOCK_FILE = "storage-admin.lock"
 FIRST, AGAIN = "`storage-admin lock` writes it.", "`storage-admin lock` writes it anew."
 FORMAT = 1
 SIGN = "# The session tables of a database, as `storage-admin lock` found them."
@@ -174,6 +173,19 @@ def survey_lock(
         where = f" of the schema {schema}" if schema is not None else ""
         raise LockFileError(file=file, problem=f"it holds no table{where}", advice=AGAIN)
     return Survey(DatabaseInfo(product, version, file), catalog.head, tuple(plans), tuple(_notes(lock, catalog, file)))
+
+
+def differences(old: LockFile, new: LockFile) -> dict[str, list[TableName]]:
+    """Which tables were "changed", are "new" or "gone" from one lock file to the other; without a word for none."""
+    before, after = (
+        {table.live.name: msgspec.structs.replace(table, line=0) for table in lock.tables} for lock in (old, new)
+    )
+    found = {
+        "changed": [name for name in after if name in before and _block(before[name]) != _block(after[name])],
+        "new": [name for name in after if name not in before],
+        "gone": [name for name in before if name not in after],
+    }
+    return {word: sorted(names, key=str) for word, names in found.items() if names}
 
 
 def _chosen(

@@ -11,6 +11,7 @@ from storage_admin.cli.options import (
     catalog,
     database_options,
     lock_file_option,
+    lock_path,
     open_admin,
     tables_argument,
 )
@@ -83,7 +84,7 @@ def command(
     db_url: str | None,
     schema: str | None,
     against: str,
-    lock_file: str,
+    lock_file: str | None,
     fail_on: tuple[str, ...],
     annotate: str | None,
     output: str,
@@ -117,15 +118,14 @@ def _live(tables: tuple[str, ...], db_url: str | None, schema: str | None) -> Lo
     return admin.check(tables or None), admin.catalog, None
 
 
-def _offline(tables: tuple[str, ...], lock_file: str, schema: str | None) -> Look:
-    from pathlib import Path
-
+def _offline(tables: tuple[str, ...], lock_file: str | None, schema: str | None) -> Look:
     from storage_admin.lockfile import read_lock, survey_lock
     from storage_admin.naming import parse_table
 
-    versions, lock = catalog(), read_lock(Path(lock_file))
+    path, versions = lock_path(lock_file), catalog()
+    lock = read_lock(path)
     refs = [parse_table(table, versions) for table in tables] or None
-    return survey_lock(lock, versions, lock_file, refs, schema), versions, lock
+    return survey_lock(lock, versions, str(path), refs, schema), versions, lock
 
 
 def _for_ci(output: str, fail_on: tuple[str, ...], annotate: str | None, look: Callable[[], Look]) -> Survey:

@@ -1,4 +1,4 @@
-"""Where the file of settings is. By itself, since there is none for most commands, and they should not pay for one."""
+"""Where the file of settings is, and the lock file. By itself: most commands have neither, and should not pay."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OWN, SHARED = "storage-admin.toml", "pyproject.toml"
+LOCK = "storage-admin.lock"  # looked for in the same folders
 TABLE = ("tool", "storage-admin")
 ROOT = ".git"  # a folder, or a file in a worktree
 # A pyproject.toml without this need not be parsed; one that has us among its dependencies does not have it.
@@ -26,11 +27,7 @@ def find(start: Path) -> Path | None:
     Raises:
         BadSettings: two files of one folder have settings, or one cannot be read.
     """
-    if not os.access(start, os.X_OK):  # the folder of whoever called sudo
-        return None
-    above = [start, *start.parents]
-    root = next((number for number, folder in enumerate(above) if (folder / ROOT).exists()), 0)
-    for folder in above[: root + 1]:
+    for folder in searched(start):
         found = [file for file in (folder / OWN, folder / SHARED) if file.is_file() and _has_settings(file)]
         if len(found) > 1:
             problem = f"{SHARED} beside it has [{'.'.join(TABLE)}] too; keep the settings in one of them"
@@ -38,6 +35,20 @@ def find(start: Path) -> Path | None:
         if found:
             return found[0]
     return None
+
+
+def nearest(start: Path, name: str) -> Path | None:
+    """The nearest file of a name, looked for as `find` does; None without one."""
+    return next((folder / name for folder in searched(start) if (folder / name).is_file()), None)
+
+
+def searched(start: Path) -> list[Path]:
+    """A folder, and those above it up to the root of its git repository, where there is one."""
+    if not os.access(start, os.X_OK):  # the folder of whoever called sudo
+        return []
+    above = [start, *start.parents]
+    root = next((number for number, folder in enumerate(above) if (folder / ROOT).exists()), 0)
+    return above[: root + 1]
 
 
 def _has_settings(path: Path) -> bool:

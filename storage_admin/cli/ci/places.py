@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from storage_admin.cli.options import lock_path
 from storage_admin.errors import LockFileError
-from storage_admin.lockfile import LOCK_FILE, read_lock
+from storage_admin.lockfile import read_lock
 from storage_admin.settings.finding import OWN, SHARED
 
 if TYPE_CHECKING:
@@ -56,13 +57,13 @@ def in_file(file: Path) -> Callable[[Plan], Place | None]:
 
 def in_usual_files() -> Callable[[Plan], Place | None]:
     """The lock file, where it names the table; else what configures or requires storage-admin; else nowhere."""
-    lock = None
+    lock, path = None, lock_path(None)
     with suppress(LockFileError):  # a check of the database does not depend on it
-        lock = read_lock(Path(LOCK_FILE))
+        lock = read_lock(path)
     known = {table.live.name for table in lock.tables} if lock else set()
     found = ((name, _ours(_lines(Path(name)))) for name in USUAL if Path(name).is_file())
     otherwise = next((Place(from_root(Path(name)), line) for name, line in found if line), None)
-    locked = in_lock(lock, Path(LOCK_FILE)) if lock else None
+    locked = in_lock(lock, path) if lock else None
     return lambda plan: locked(plan) if locked and plan.table in known else otherwise
 
 
