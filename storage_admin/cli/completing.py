@@ -72,7 +72,7 @@ def _look(ctx: click.Context, found: list[str]) -> None:
     from storage_admin.cli.settings import configured, url_given
     from storage_admin.cli.talk import voice
 
-    voice.verbose = False
+    voice.verbose = 0
     try:
         with ctx:  # a thread has no context of its own
             url = ctx.params["db_url"] if url_given(ctx) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import contextmanager
 from io import StringIO
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,14 +16,33 @@ if TYPE_CHECKING:
 
     Command = TypeVar("Command", bound=Callable[..., Any])
 
+SAID = "storage_admin.said"  # key of what the contexts of one run share: what was asked for, and whether it was typed
 FIRST = ("time", "level", "event", "message")  # of a record; no fact takes their place
+
+
+# What only reads, but for what takes a lock or changes rows on its way.
+READS = re.compile(
+    r"\s*((SELECT|WITH|SHOW|PRAGMA|EXPLAIN|SAVEPOINT|RELEASE)\b|COPY \(|BEGIN.*\bREAD ONLY\b)", re.IGNORECASE
+)
+WORKS = re.compile(
+    r"\b(pg_\w*advisory\w*|GET_LOCK|RELEASE_LOCK)\(|\bFOR (NO KEY )?(UPDATE|SHARE)\b"
+    r"|\b(INSERT INTO|DELETE FROM|UPDATE \S+ SET)\b",
+    re.IGNORECASE,
+)
+ALL = 2
+
+
+def changes(statement: str) -> bool:
+    """Whether a statement changes or locks something, or sets how the session does that."""
+    return READS.match(statement) is None or WORKS.search(statement) is not None
 
 
 class Voice:
     """How this process speaks. ``urls`` are those that it has read, whose secrets are never shown."""
 
     def __init__(self) -> None:
-        self.debug = self.quiet = self.verbose = self.json = False
+        self.debug = self.quiet = self.json = False
+        self.verbose = 0  # 1: which statements change or lock something, 2: all
         self.target: str | None = None  # of several, the one that is at work
         self.urls: set[str] = set()
 
@@ -64,9 +84,12 @@ class Voice:
 
     def statement(self, statement: str) -> None:
         """Say that a statement is sent, where that was asked for."""
-        if self.verbose:
-            line = " ".join(self.redacted(statement).split())
-            self(f"{click.style('Sent:', dim=True)} {line}", event="statement", level="debug", statement=line)
+        if not self.verbose or (self.verbose < ALL and not changes(statement)):
+            return
+        line = " ".join(self.redacted(statement).split())
+        facts = {"statement": line} if self.json else {}
+        said = "Sent" if self.json else f"{click.style('Sent:', dim=True)} {line}"
+        self(said, event="statement", level="debug", **facts)
 
     def redacted(self, text: str) -> str:
         """A text without the secrets of any URL that this process has read."""
@@ -166,12 +189,30 @@ def talk_options(command: Command) -> Command:
     return command
 
 
-def _set(**values: bool) -> Callable[[click.Context, click.Parameter, bool], None]:
-    def callback(_ctx: click.Context, _param: click.Parameter, value: bool) -> None:
-        if value:
-            vars(voice).update(values)
+def _debug(_ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    voice.debug = voice.debug or value
 
-    return callback
+
+def _how_much(ctx: click.Context, param: click.Parameter, value: int) -> None:
+    """--quiet or --verbose: the command line before the environment, and not both from one of them."""
+    if not value:
+        return
+    own = str(param.name)
+    other = "quiet" if own == "verbose" else "verbose"
+    said: dict[str, bool] = ctx.meta.setdefault(SAID, {})
+    typed = ctx.get_parameter_source(own) is ParameterSource.COMMANDLINE
+    if said.get(other) == typed:
+        raise click.UsageError("Either --quiet or --verbose: one says less, the other more.", ctx)
+    if other not in said or typed:
+        said.pop(other, None)
+        said[own] = typed or said.get(own, False)
+        setattr(voice, own, max(getattr(voice, own), value))
+        setattr(voice, other, type(value)())
+
+
+def _times(value: Any) -> int:
+    """How often an option is given; a variable has the number, or what a flag has."""
+    return int(value) if str(value).isdecimal() else int(click.BOOL.convert(value, None, None))
 
 
 def _set_format(_ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
@@ -185,15 +226,18 @@ OPTIONS = (
         "-q",
         "--quiet",
         **FLAG,
-        callback=_set(quiet=True, verbose=False),
+        callback=_how_much,
         help="Say nothing on stderr but errors.",
     ),
     click.option(
         "-v",
         "--verbose",
-        **FLAG,
-        callback=_set(verbose=True, quiet=False),
-        help="Say which statements are sent, without the values in them.",
+        count=True,
+        type=_times,
+        expose_value=False,
+        is_eager=True,
+        callback=_how_much,
+        help="Say which statements are sent that change or lock something, without the values in them; twice: all.",
     ),
     click.option(
         "--log-format",
@@ -203,5 +247,5 @@ OPTIONS = (
         callback=_set_format,
         help="How to speak on stderr: text, or a JSON object on each line.",
     ),
-    click.option("--debug", **FLAG, callback=_set(debug=True), help="Show where an error comes from."),
+    click.option("--debug", **FLAG, callback=_debug, help="Show where an error comes from."),
 )
