@@ -30,7 +30,7 @@ from storage_admin.cli import (
     wait,
 )
 from storage_admin.cli.settings import with_variables
-from storage_admin.cli.talk import colour_wanted, talk_options, voice
+from storage_admin.cli.talk import colour_wanted, records_wanted, talk_options, voice
 from storage_admin.errors import StorageAdminError
 from storage_admin.version import __version__
 
@@ -139,6 +139,8 @@ def _run(arguments: list[str]) -> int:
         result = cli.main(arguments, prog_name="storage-admin", standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
+        if (wanted := records_wanted(arguments)) is not None:
+            voice.json = wanted
         return voice.misused(error)
     except click.Abort as error:
         return voice.interrupted(error.__cause__ or KeyboardInterrupt())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from storage_admin.cli import completing
 from storage_admin.cli.options import (
     catalog,
     database_options,
@@ -15,7 +16,7 @@ from storage_admin.cli.options import (
     open_admin,
     tables_argument,
 )
-from storage_admin.cli.settings import CI_OUTPUTS, OUTPUTS, Output
+from storage_admin.cli.settings import CI_OUTPUTS, OUTPUTS, STATES, Output
 from storage_admin.cli.talk import voice
 from storage_admin.cli.targets import OverTargets
 from storage_admin.version import __version__
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     Look = tuple[Survey, Catalog, LockFile | None]
 
 EXIT_CODES = {"current": 0, "outdated": 2, "drifted": 3, "ahead": 4}
-STATES = ("pending", "drift", "ahead")
 
 
 def _states(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[str, ...]:
@@ -63,6 +63,7 @@ def _states(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[s
     show_default=True,
     metavar="STATES",
     callback=_states,
+    shell_complete=completing.states,
     help="Which states fail the check, or none of them; any other is shown and exits with 0.",
 )
 @click.option(
@@ -109,7 +110,8 @@ def command(
     out.say(out.summary(plan.status.value for plan in survey.plans))
     code = exit_code(survey, fail_on)
     if code < exit_code(survey, STATES):
-        out.say(f"Not all of it fails this check: --fail-on {','.join(fail_on) or 'none'}")
+        some = f"Not all of it fails this check: --fail-on {','.join(fail_on)}"
+        out.say(some if fail_on else "Nothing of it fails this check: --fail-on none")
     return code
 
 

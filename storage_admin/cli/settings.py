@@ -19,6 +19,7 @@ PREFIX = "STORAGE_ADMIN"
 GENERAL_OUTPUT = f"{PREFIX}_OUTPUT"
 FORMS, CI_OUTPUTS = ("table", "json", "yaml"), ("github", "junit", "sarif")
 OUTPUTS = (*FORMS, *CI_OUTPUTS)  # of any command
+STATES = ("pending", "drift", "ahead")  # of a check
 SAID_EACH_TIME = ("yes", "force", "version")  # and --help, which click adds for itself
 OWN_VARIABLE = f"{PREFIX}_DB_URL"
 URL_VARIABLES = (OWN_VARIABLE, "DATABASE_URL")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import click
 from click.core import ParameterSource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -146,7 +147,7 @@ class Voice:
     def misused(self, error: click.ClickException) -> int:
         """Say what is wrong with the command line; return the exit code for it."""
         code = 64 if isinstance(error, click.UsageError) else 1
-        error = _naming_the_variable(error)
+        error = _naming_the_variable(_naming_the_place(error))
         if self.json:
             message = self.redacted(error.format_message())
             self(message, event="error", level="error", error=type(error).__name__, exit_code=code)
@@ -180,6 +181,26 @@ def _naming_the_variable(error: click.ClickException) -> click.ClickException:
             said = f"{error.message.rstrip('.')}. It comes from {name}."
             return click.BadParameter(said, error.ctx, error.param)
     return error
+
+
+def _naming_the_place(error: click.ClickException) -> click.ClickException:
+    # click suggests whatever is spelled alike.
+    group = error.ctx.command if isinstance(error, click.NoSuchOption) and error.ctx is not None else None
+    if isinstance(error, click.NoSuchOption) and isinstance(group, click.Group):
+        from storage_admin.cli.reference import commands
+
+        known = {name for _, command in commands(group) for option in command.params for name in option.opts}
+        if error.option_name in known:
+            return click.UsageError(f"{error.option_name} goes after the command.", error.ctx)
+    return error
+
+
+def records_wanted(arguments: Sequence[str]) -> bool | None:
+    """Whether a command line that could not be read asks for records; None where it says nothing of it."""
+    words = list(itertools.takewhile(lambda word: word != "--", arguments))
+    text = "\n".join(words)
+    named = re.findall(r"^--log-format[=\n](.*)$", text, flags=re.MULTILINE)
+    return named[-1] == "json" if named else None
 
 
 def talk_options(command: Command) -> Command:

@@ -89,7 +89,13 @@ def test_a_state_that_is_not_named_is_shown_and_does_not_fail(
         result = call("check", *all_states, *options, "-o", output)
         assert result.code == code
         assert all(name in result.out for name in ("old", "gone", "drifted", "newer"))
-        assert ("Not all of it fails this check" in result.err) == (code < 4)
+        said = "Nothing of it fails this check" if fail_on == "none" else "Not all of it fails this check"
+        assert (said in result.err) == (code < 4)
+
+
+def test_a_check_that_nothing_fails_says_so(call: Call, all_states: list[str]) -> None:
+    assert "Nothing of it fails this check: --fail-on none" in call("check", *all_states, "--fail-on", "none").err
+    assert "Not all of it fails this check: --fail-on pending" in call("check", *all_states, "--fail-on", "pending").err
 
 
 def test_a_state_that_there_is_not_is_refused_with_what_may_be_meant(call: Call) -> None:

@@ -80,6 +80,27 @@ def test_a_statement_is_in_its_record_once_and_verbose_may_be_a_variable(
     assert call("check", "-q", "--db-url", sqlite.url).err == ""  # said here, before a habit
 
 
+def test_an_option_before_its_command_is_told_its_place(call: Call) -> None:
+    for words in (
+        ["--db-url", "sqlite:///x.db", "check"],
+        ["-o", "json", "check"],
+        ["sessions", "--user", "u", "list"],
+    ):
+        result = call(*words)
+        assert result.code == 64
+        assert "goes after the command." in result.err
+        assert "Did you mean" not in result.err
+    assert "No such option" in call("--tyop", "check").err
+
+
+@pytest.mark.parametrize("words", [["--bad", *JSON], ["--log-format=json", "--bad"], ["--bad", "--log-format=json"]])
+def test_what_cannot_be_read_is_a_record_where_records_are_wanted(call: Call, words: list[str]) -> None:
+    [misused] = records(call("check", *words))
+    assert (misused["error"], misused["exit_code"]) == ("NoSuchOption", 64)
+    assert call("check", *words, "--log-format", "text").err.startswith("Usage: ")
+    assert call("check", "--bad", "--", *words).err.startswith("Usage: ")
+
+
 def test_quiet_and_verbose_are_one_or_the_other(call: Call) -> None:
     for words in (["-q", "check", "-v"], ["check", "-qv"], ["check", "-v", "--quiet"]):
         result = call(*words, "--db-url", "sqlite:///typo.db")
