@@ -78,7 +78,7 @@ def _states(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[s
     cls=Output,
     type=click.Choice(OUTPUTS),
     default="table",
-    help="How to show the result; the last three are for CI services.",
+    help="How to show the result; github, junit and sarif are for CI services.",
 )
 def command(
     tables: tuple[str, ...],
