@@ -56,21 +56,29 @@ def command(db_url: str | None, schema: str | None, long: float, role: str | Non
 def show(diagnosis: Diagnosis) -> None:
     """Print a diagnosis for people, the gravest first."""
     from storage_admin.cli.output import count_text, say
-    from storage_admin.doctor import Level
+    from storage_admin.doctor import GRAVEST_FIRST, SHOWN, Level, alike
 
     info = diagnosis.database
     say(f"{info.server} at {info.url}\n")
-    counts = []
-    for level in (Level.PROBLEM, Level.WARNING, Level.NOTE, Level.OK):
-        findings = [finding for finding in diagnosis.findings if finding.level is level]
-        counts += [f"{len(findings)} {level.value}" if level is Level.OK else count_text(len(findings), level.value)]
-        for finding in findings:
+    for found in alike(diagnosis.findings):
+        for finding in found[:SHOWN]:
             _show(finding)
+        if len(found) > SHOWN:
+            level, more = found[0].level.value, f"{len(found) - SHOWN:,} more of this rule; -o json has all"
+            click.echo(f"{_mark(level)} {found[0].rule}: {more}")
+    totals = {level: sum(finding.level is level for finding in diagnosis.findings) for level in GRAVEST_FIRST}
+    counts = [
+        f"{number} {level.value}" if level is Level.OK else count_text(number, level.value)
+        for level, number in totals.items()
+    ]
     say(f"\n{', '.join(counts)}. docs/troubleshooting.md has a section for each rule.")
 
 
 def _show(finding: Finding) -> None:
-    level = finding.level.value
-    click.echo(f"{click.style(level.ljust(WIDTH), fg=COLOURS[level])} {finding.rule}: {voice.redacted(finding.seen)}")
+    click.echo(f"{_mark(finding.level.value)} {finding.rule}: {voice.redacted(finding.seen)}")
     if finding.advice:
         click.echo(f"{'':{WIDTH}} -> {voice.redacted(finding.advice)}")
+
+
+def _mark(level: str) -> str:
+    return click.style(level.ljust(WIDTH), fg=COLOURS[level])
