@@ -90,7 +90,9 @@ def command(
     annotate: str | None,
     output: str,
 ) -> int:
-    """Say with the exit code whether all tables are current: 0 yes, 2 changes are pending, 3 drift, 4 ahead.
+    """Say with the exit code whether all tables are current.
+
+    0 yes, 2 changes are pending, 3 drift, 4 ahead.
 
     docs/ci.md shows how to use it in GitHub, GitLab and pre-commit, with a database and without one.
     """

@@ -34,10 +34,11 @@ WIDTH = 8
 @role_option
 @output_option
 def command(db_url: str | None, schema: str | None, long: float, role: str | None, output: str) -> int:
-    """Look for whatever is wrong, or would be in the way of an upgrade, and say what to do about it.
+    """Look for what is wrong or in the way of an upgrade.
 
-    It looks at the connection, the rights of the role, locks and timeouts, indexes, replication and settings, or at the
-    file. It changes nothing, waits for nobody, and shows nothing of what the sessions hold.
+    Each finding says what to do about it. It looks at the connection, the rights of the role, locks and timeouts,
+    indexes, replication and settings, or at the file. It changes nothing, waits for nobody, and shows
+    nothing of what the sessions hold.
     docs/troubleshooting.md has a section for each rule.
     """
     from storage_admin.cli import output as out

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 @click.option("--force", is_flag=True, help="Replace a file that is there; never a pyproject.toml.")
 @talk_options
 def command(file: str, db_url: str | None, schema: str | None, force: bool) -> None:
-    """Write a first file of settings, storage-admin.toml, with comments, from what is found in the database.
+    """Write a first file of settings, from the database.
 
-    Named pyproject.toml, which may be there, it gets [tool.storage-admin] at its end, and stays as it is otherwise.
+    It is storage-admin.toml, with comments, and names the tables that are found. A pyproject.toml, which may be there,
+    gets [tool.storage-admin] at its end, and stays as it is otherwise.
     The database is named by --db-url, STORAGE_ADMIN_DB_URL or DATABASE_URL; without one the file is only comments. A
     password never gets into the file: a variable stands in its place.
     """

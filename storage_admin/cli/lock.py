@@ -24,10 +24,11 @@ SHOWN = 5  # tables of a sort
 @lock_file_option
 @click.option("--check", is_flag=True, help="Write nothing; exit with 2 if the file is not what would be written.")
 def command(tables: tuple[str, ...], db_url: str | None, schema: str | None, lock_file: str | None, check: bool) -> int:
-    """Write down what the tables look like, into a file to be committed: `check --against offline` compares it later.
+    """Write down what the tables look like, into a lock file.
 
-    The file has names, kinds, versions, columns and indexes; no row, no password. Nothing in the database is locked. It
-    is the storage-admin.lock that is here or above in the repository; a first one goes beside the settings, else here.
+    It is to be committed: `check --against offline` compares it later. It has names, kinds, versions, columns and
+    indexes; no row, no password. Nothing in the database is locked. It is the storage-admin.lock that is here or above
+    in the repository; a first one goes beside the settings, else here.
     """
     from storage_admin.cli import output as out
     from storage_admin.lockfile import write_lock

@@ -60,7 +60,9 @@ def command(
     into: str | None,
     output: str,
 ) -> int:
-    """Show the exact statements that upgrade would run on this database. Changes nothing.
+    """Show the statements that upgrade would run.
+
+    Exactly those, on this database. Changes nothing.
 
     With --sql --dialect D --from N --to M TABLE=KIND it needs no database at all. With --sql --layout flyway --into DIR
     it writes migrations of Flyway (or Liquibase, or dbmate) and prints their names.

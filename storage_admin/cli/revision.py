@@ -33,7 +33,9 @@ def command(
     again: bool,
     name: str,
 ) -> int:
-    """Write what is pending as a revision of your own Alembic environment. Changes nothing in the database.
+    """Write what is pending as a revision of Alembic.
+
+    In your own Alembic environment. Changes nothing in the database.
 
     The revision runs the statements of plan --sql. Index builds that may not run in a transaction become a second one.
     """

@@ -45,9 +45,10 @@ def command(
     fail_fast: bool,
     output: str,
 ) -> int:
-    """Wait until the tables are current, as another process makes them: for an init container or a Helm hook.
+    """Wait until the tables are current.
 
-    The database, its schema and its tables need not be there yet. Name the tables where others may be found first.
+    Another process makes them so: this is for an init container or a Helm hook. The database, its
+    schema and its tables need not be there yet. Name the tables where others may be found first.
     """
     from storage_admin.cli import output as out
 

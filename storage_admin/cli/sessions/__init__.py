@@ -38,7 +38,7 @@ class _Sessions(click.Group):
 
 @click.group("sessions", cls=_Sessions, no_args_is_help=True)
 def command() -> None:
-    """See, count, rename, delete, prune, export, import and copy the sessions in the tables.
+    """See, count, change and move the sessions in the tables.
 
     Without TABLE each takes all tables that it finds.
     """
