@@ -136,6 +136,7 @@ def run(arguments: list[str]) -> int:
 
 def _run(arguments: list[str]) -> int:
     try:
+        _refuse_what_is_no_text(arguments)
         result = cli.main(arguments, prog_name="storage-admin", standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
@@ -153,6 +154,15 @@ def _run(arguments: list[str]) -> int:
     except Exception as error:  # noqa: BLE001 - a person sees a sentence, whatever happened
         return voice.failed(error, unexpected=True)
     return result if isinstance(result, int) else 0
+
+
+def _refuse_what_is_no_text(arguments: list[str]) -> None:
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            shown = os.fsencode(argument).decode(errors="backslashreplace")
+            raise click.UsageError(f"The argument {shown} is no UTF-8.") from None
 
 
 def _stop_writing() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from storage_admin.cli.options import database_options, open_admin, output_option, role_option
+from storage_admin.cli.settings import Duration
 from storage_admin.cli.talk import voice
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ WIDTH = 8
 @database_options
 @click.option(
     "--long",
-    type=click.FloatRange(min=0),
+    type=Duration(min=0),
     default=60,
     show_default=True,
     metavar="SECONDS",

@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from storage_admin.cli import completing
 from storage_admin.cli.settings import (
     FORMS,
+    Duration,
     Output,
     Setting,
     config_option,
@@ -72,7 +73,7 @@ lock_timeout_option = click.option(
 wait_option = click.option(
     "--wait",
     cls=Setting,
-    type=click.FloatRange(min=0),
+    type=Duration(min=0),
     default=60,
     show_default=True,
     metavar="SECONDS",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 PREFIX = "STORAGE_ADMIN"
 GENERAL_OUTPUT = f"{PREFIX}_OUTPUT"
+LONGEST = 1e9  # in whatever unit
 FORMS, CI_OUTPUTS = ("table", "json", "yaml"), ("github", "junit", "sarif")
 OUTPUTS = (*FORMS, *CI_OUTPUTS)  # of any command
 STATES = ("pending", "drift", "ahead")  # of a check
@@ -70,6 +71,17 @@ class Output(click.Option):
         choices = getattr(self.type, "choices", ())
         own, _ = variables_of(self)
         return None if value in OUTPUTS and value not in choices and not os.environ.get(own) else value
+
+
+class Duration(click.FloatRange):
+    """A length of time, which no clock and no driver is too small for."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number."""
+        number = float(super().convert(value, param, ctx))
+        if not number <= LONGEST:  # also what is no number
+            self.fail(f"{value} is no length of time, or one that nobody waits for.", param, ctx)
+        return number
 
 
 class Setting(click.Option):
