@@ -38,9 +38,8 @@ def command(db_url: str | None, schema: str | None, long: float, role: str | Non
     """Look for what is wrong or in the way of an upgrade.
 
     Each finding says what to do about it. It looks at the connection, the rights of the role, locks and timeouts,
-    indexes, replication and settings, or at the file. It changes nothing, waits for nobody, and shows
-    nothing of what the sessions hold.
-    docs/troubleshooting.md has a section for each rule.
+    indexes, replication and settings, or at the file. It changes nothing, waits for nobody, and shows nothing of what
+    the sessions hold. docs/troubleshooting.md has a section for each rule.
     """
     from storage_admin.cli import output as out
     from storage_admin.doctor import Level

@@ -41,10 +41,10 @@ def with_variables(command: click.Command, *before: str) -> click.Command:
     """
     prefix = "_".join(word.upper().replace("-", "_") for word in (PREFIX, *before))
     for option in command.params:
-        if isinstance(option, click.Option) and option.allow_from_autoenv and option.name not in SAID_EACH_TIME:
-            option.envvar = f"{prefix}_{variable_part(option)}"
-        elif isinstance(option, Output):
+        if isinstance(option, Output):
             option.envvar = (f"{prefix}_OUTPUT", GENERAL_OUTPUT)
+        elif isinstance(option, click.Option) and option.envvar is None and option.allow_from_autoenv:
+            option.envvar = None if option.name in SAID_EACH_TIME else f"{prefix}_{variable_part(option)}"
     return command
 
 
@@ -61,10 +61,6 @@ def variable_part(option: click.Option) -> str:
 class Output(click.Option):
     """-o. The variable for all commands may name a form that another command has: then this one has its usual form."""
 
-    def __init__(self, *args: Any, **attributes: Any) -> None:
-        super().__init__(*args, **attributes)
-        self.allow_from_autoenv = False
-
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:
         """What a variable says, None where that is for others."""
         value = super().resolve_envvar_value(ctx)
@@ -74,7 +70,7 @@ class Output(click.Option):
 
 
 class Duration(click.FloatRange):
-    """A length of time, which no clock and no driver is too small for."""
+    """A length of time: not infinite, not "nan", and not more than any clock counts to."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """The number."""

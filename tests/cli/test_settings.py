@@ -221,6 +221,7 @@ def test_a_variable_is_named_after_the_long_name_of_its_option() -> None:
 
     named = {variable.name: variable for variable in variables(cli)}
     own = {"STORAGE_ADMIN_TO_URL": "--to"}  # of `sessions copy`: it holds a password
+    assert own.items() <= {name: variable.option for name, variable in named.items()}.items()
     for name, variable in named.items():
         option = variable.option[2:].upper().replace("-", "_")
         places = [command.upper().replace(" ", "_") for command in variable.commands]
