@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from storage_admin.cli import cli
 from storage_admin.cli.completing import TIMEOUT
-from storage_admin.cli.reference import variables
+from storage_admin.cli.reference import of_each, variables
 from storage_admin.settings.keys import Settings, Target, keys
 
 if TYPE_CHECKING:
@@ -56,7 +56,9 @@ def _own() -> Iterator[str]:
     yield "| variable | option | of |"
     yield "|---|---|---|"
     for variable in variables(cli):
-        if len(variable.commands) == 1 and variable.commands[0] and variable.name not in OTHER_VARIABLES:
+        if variable.name in OTHER_VARIABLES:
+            continue
+        if len(variable.commands) == 1 and variable.commands[0] and variable.option not in of_each(cli):
             yield f"| `{variable.name}` | `{variable.option}` | {variable.commands[0]} |"
 
 

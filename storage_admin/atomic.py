@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from stat import S_IMODE
 from typing import TYPE_CHECKING
 
 from storage_admin.errors import FileExists, NotWrittenToFile
@@ -32,14 +33,17 @@ def refuse(path: Path, *, force: bool) -> None:
 
 
 def write_whole(path: Path, text: str, *, replace: bool = True) -> None:
-    """Write a small file.
+    """Write a small file. One that it replaces gives it its permissions.
 
     Raises:
         OSError: FileExistsError where the name is taken, and is not to be replaced.
     """
     part = part_of(path)
+    known = S_IMODE(path.stat().st_mode) if replace and path.exists() else None
     try:
-        write_synced(part, text.encode(), USUAL)
+        write_synced(part, text.encode(), USUAL if known is None else known)
+        if known is not None:
+            part.chmod(known)  # what the umask took
         if replace:
             part.replace(path)
         else:

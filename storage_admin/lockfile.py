@@ -17,7 +17,7 @@ from storage_admin.atomic import write_whole
 from storage_admin.changes import Plan, Status
 from storage_admin.compare import compare, identify, with_named
 from storage_admin.dialects import dialect_named
-from storage_admin.errors import BadTableName, LockFileError, NoSuchTable, UnsupportedDatabase
+from storage_admin.errors import BadTableName, LockFileError, NoSuchTable, UnknownKind, UnsupportedDatabase
 from storage_admin.naming import argument, parse_name, written_name
 from storage_admin.reports import DatabaseInfo, Survey
 from storage_admin.schema import LiveColumn, LiveIndex, LiveTable, Relation, Shape, TableName
@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     from storage_admin.dialects import Dialect
     from storage_admin.naming import TableRef
 
-LOCK_FILE = "storage-admin.lock"
-AGAIN = "`storage-admin lock` writes it anew."
+FIRST, AGAIN = "`storage-admin lock` writes it.", "`storage-admin lock` writes it anew."
 FORMAT = 1
 SIGN = "# The session tables of a database, as `storage-admin lock` found them."
 HEADER = f"""{SIGN} No rows, no passwords.
@@ -153,8 +152,8 @@ def survey_lock(
     A table that a newer catalogue than this one has seen is ahead, as it would be in the database.
 
     Raises:
-        LockFileError: a named table is not in the file, or there is none to compare.
-        UnknownKind: somebody wrote a kind into the file that there is not.
+        LockFileError: a named table is not in the file, or there is none to compare, or somebody wrote a kind into the
+            file that there is not.
     """
     product, _, version = lock.dialect.partition("-")
     dialect = dialect_named(lock.dialect)
@@ -165,11 +164,28 @@ def survey_lock(
         if lock.head > catalog.head and not {*table.kinds} <= {*catalog.kinds}:
             newest = max(newest, lock.head)
         ahead = newest > catalog.head
-        plans.append(_ahead(table, newest, catalog) if ahead else _plan(table, named, catalog, dialect, taken))
+        if ahead:
+            plans.append(_ahead(table, newest, catalog))
+        else:
+            _refuse_unknown_kinds(table, catalog, file)
+            plans.append(_plan(table, named, catalog, dialect, taken))
     if not plans:
         where = f" of the schema {schema}" if schema is not None else ""
         raise LockFileError(file=file, problem=f"it holds no table{where}", advice=AGAIN)
     return Survey(DatabaseInfo(product, version, file), catalog.head, tuple(plans), tuple(_notes(lock, catalog, file)))
+
+
+def differences(old: LockFile, new: LockFile) -> dict[str, list[TableName]]:
+    """Which tables were "changed", are "new" or "gone" from one lock file to the other; without a word for none."""
+    before, after = (
+        {table.live.name: msgspec.structs.replace(table, line=0) for table in lock.tables} for lock in (old, new)
+    )
+    found = {
+        "changed": [name for name in after if name in before and _block(before[name]) != _block(after[name])],
+        "new": [name for name in after if name not in before],
+        "gone": [name for name in before if name not in after],
+    }
+    return {word: sorted(names, key=str) for word, names in found.items() if names}
 
 
 def _chosen(
@@ -195,14 +211,23 @@ def _ahead(table: LockedTable, recorded: int, catalog: Catalog) -> Plan:
 def _plan(
     table: LockedTable, named: tuple[str, ...], catalog: Catalog, dialect: Dialect, taken: Collection[TableName]
 ) -> Plan:
-    known = tuple(catalog.known_kind(kind) for kind in table.kinds)
     identity = identify(table.live.shape, catalog, dialect)
-    kinds = with_named(identity, (*known, *named), catalog)
+    kinds = with_named(identity, (*table.kinds, *named), catalog)
     plan = compare(table.live, kinds, catalog, dialect, recorded=table.recorded, taken=taken)
     if not (plan.builds and table.large):
         return plan
     partitioned = table.live.relation is Relation.PARTITIONED_TABLE
     return plan.without_builds() if partitioned else plan.building_concurrently()
+
+
+def _refuse_unknown_kinds(table: LockedTable, catalog: Catalog, file: str) -> None:
+    try:
+        for kind in table.kinds:
+            catalog.known_kind(kind)
+    except UnknownKind as error:
+        problem, _, advice = str(error).partition(". ")
+        told = f"line {table.line}: {table.live.name}: {problem}"
+        raise LockFileError(file=file, problem=told, advice=f"{advice} {AGAIN}") from None
 
 
 def _notes(lock: LockFile, catalog: Catalog, file: str) -> Iterator[str]:
@@ -233,7 +258,7 @@ def read_lock(path: Path) -> LockFile:
         dialect_named(file.dialect)
         lock = LockFile(file.dialect, file.head, tuple(_tables(file, text)))
     except FileNotFoundError:
-        raise LockFileError(file=path, problem="there is no such file", advice=AGAIN) from None
+        raise LockFileError(file=path, problem="there is no such file", advice=FIRST) from None
     except OSError as error:
         raise LockFileError(file=path, problem=f"it cannot be read: {error.strerror}", advice="") from None
     except (TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError, BadTableName, UnsupportedDatabase) as error:

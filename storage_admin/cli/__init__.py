@@ -29,8 +29,8 @@ from storage_admin.cli import (
     versions,
     wait,
 )
-from storage_admin.cli.settings import PREFIX, not_by_habit
-from storage_admin.cli.talk import colour_wanted, talk_options, voice
+from storage_admin.cli.settings import with_variables
+from storage_admin.cli.talk import colour_wanted, records_wanted, talk_options, voice
 from storage_admin.errors import StorageAdminError
 from storage_admin.version import __version__
 
@@ -104,8 +104,9 @@ MODULES = (
     completion,
     demo,
 )
+with_variables(cli)
 for module in MODULES:
-    cli.add_command(not_by_habit(module.command))
+    cli.add_command(with_variables(module.command, str(module.command.name)))
 
 
 def main() -> None:
@@ -135,9 +136,12 @@ def run(arguments: list[str]) -> int:
 
 def _run(arguments: list[str]) -> int:
     try:
-        result = cli.main(arguments, prog_name="storage-admin", standalone_mode=False, auto_envvar_prefix=PREFIX)
+        _refuse_what_is_no_text(arguments)
+        result = cli.main(arguments, prog_name="storage-admin", standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
+        if (wanted := records_wanted(arguments)) is not None:
+            voice.json = wanted
         return voice.misused(error)
     except click.Abort as error:
         return voice.interrupted(error.__cause__ or KeyboardInterrupt())
@@ -150,6 +154,15 @@ def _run(arguments: list[str]) -> int:
     except Exception as error:  # noqa: BLE001 - a person sees a sentence, whatever happened
         return voice.failed(error, unexpected=True)
     return result if isinstance(result, int) else 0
+
+
+def _refuse_what_is_no_text(arguments: list[str]) -> None:
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            shown = os.fsencode(argument).decode(errors="backslashreplace")
+            raise click.UsageError(f"The argument {shown} is no UTF-8.") from None
 
 
 def _stop_writing() -> None:

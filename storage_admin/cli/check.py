@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from storage_admin.cli import completing
 from storage_admin.cli.options import (
     catalog,
     database_options,
     lock_file_option,
+    lock_path,
     open_admin,
     tables_argument,
 )
-from storage_admin.cli.settings import shared
+from storage_admin.cli.settings import CI_OUTPUTS, OUTPUTS, STATES, Output
 from storage_admin.cli.talk import voice
 from storage_admin.cli.targets import OverTargets
 from storage_admin.version import __version__
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
     Look = tuple[Survey, Catalog, LockFile | None]
 
 EXIT_CODES = {"current": 0, "outdated": 2, "drifted": 3, "ahead": 4}
-STATES = ("pending", "drift", "ahead")
-CI_OUTPUTS = ("github", "junit", "sarif")
 
 
 def _states(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[str, ...]:
@@ -63,6 +63,7 @@ def _states(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[s
     show_default=True,
     metavar="STATES",
     callback=_states,
+    shell_complete=completing.states,
     help="Which states fail the check, or none of them; any other is shown and exits with 0.",
 )
 @click.option(
@@ -74,22 +75,24 @@ def _states(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[s
 @click.option(
     "-o",
     "--output",
-    type=click.Choice(["table", "json", "yaml", *CI_OUTPUTS]),
+    cls=Output,
+    type=click.Choice(OUTPUTS),
     default="table",
-    **shared("OUTPUT"),
-    help="How to show the result; the last three are for CI services.",
+    help="How to show the result; github, junit and sarif are for CI services.",
 )
 def command(
     tables: tuple[str, ...],
     db_url: str | None,
     schema: str | None,
     against: str,
-    lock_file: str,
+    lock_file: str | None,
     fail_on: tuple[str, ...],
     annotate: str | None,
     output: str,
 ) -> int:
-    """Say with the exit code whether all tables are current: 0 yes, 2 changes are pending, 3 drift, 4 ahead.
+    """Say with the exit code whether all tables are current.
+
+    0 yes, 2 changes are pending, 3 drift, 4 ahead.
 
     docs/ci.md shows how to use it in GitHub, GitLab and pre-commit, with a database and without one.
     """
@@ -109,7 +112,8 @@ def command(
     out.say(out.summary(plan.status.value for plan in survey.plans))
     code = exit_code(survey, fail_on)
     if code < exit_code(survey, STATES):
-        out.say(f"Not all of it fails this check: --fail-on {','.join(fail_on) or 'none'}")
+        some = f"Not all of it fails this check: --fail-on {','.join(fail_on)}"
+        out.say(some if fail_on else "Nothing of it fails this check: --fail-on none")
     return code
 
 
@@ -118,15 +122,14 @@ def _live(tables: tuple[str, ...], db_url: str | None, schema: str | None) -> Lo
     return admin.check(tables or None), admin.catalog, None
 
 
-def _offline(tables: tuple[str, ...], lock_file: str, schema: str | None) -> Look:
-    from pathlib import Path
-
+def _offline(tables: tuple[str, ...], lock_file: str | None, schema: str | None) -> Look:
     from storage_admin.lockfile import read_lock, survey_lock
     from storage_admin.naming import parse_table
 
-    versions, lock = catalog(), read_lock(Path(lock_file))
+    path, versions = lock_path(lock_file), catalog()
+    lock = read_lock(path)
     refs = [parse_table(table, versions) for table in tables] or None
-    return survey_lock(lock, versions, lock_file, refs, schema), versions, lock
+    return survey_lock(lock, versions, str(path), refs, schema), versions, lock
 
 
 def _for_ci(output: str, fail_on: tuple[str, ...], annotate: str | None, look: Callable[[], Look]) -> Survey:

@@ -47,12 +47,31 @@ def targets(ctx: click.Context, _param: click.Parameter, incomplete: str) -> lis
     return [name for name in known if name.startswith(incomplete) and PLAIN.fullmatch(name)]
 
 
+def states(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """States of a check, one after the other, or none."""
+    from storage_admin.cli.settings import STATES
+
+    return _listed(STATES if "," in incomplete else (*STATES, "none"), incomplete)
+
+
+def dialects(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Databases by name."""
+    from storage_admin.dialects import DIALECTS
+
+    return [name for name in (*DIALECTS, "mysql-5.7") if name.startswith(incomplete)]
+
+
 def _kinds(incomplete: str) -> list[str]:
     from storage_admin.cli.options import catalog
 
+    return _listed(catalog().kinds, incomplete)
+
+
+def _listed(known: Sequence[str], incomplete: str) -> list[str]:
+    """What may come next in a list with commas."""
     done, comma, begun = incomplete.rpartition(",")
     named = done.split(",")
-    return [f"{done}{comma}{kind}" for kind in catalog().kinds if kind.startswith(begun) and kind not in named]
+    return [f"{done}{comma}{word}" for word in known if word.startswith(begun) and word not in named]
 
 
 def _names(ctx: click.Context) -> Sequence[str]:
@@ -72,7 +91,7 @@ def _look(ctx: click.Context, found: list[str]) -> None:
     from storage_admin.cli.settings import configured, url_given
     from storage_admin.cli.talk import voice
 
-    voice.verbose = False
+    voice.verbose = 0
     try:
         with ctx:  # a thread has no context of its own
             url = ctx.params["db_url"] if url_given(ctx) else None

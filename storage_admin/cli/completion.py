@@ -19,9 +19,10 @@ Where it goes:
 @click.argument("shell", type=click.Choice(SHELLS), metavar="|".join(SHELLS))
 @talk_options
 def command(shell: str) -> None:
-    """Print the script that lets a shell complete commands, options, and the names of tables, kinds and targets.
+    """Print the script that lets a shell complete what is typed.
 
-    Tables are those of the database that the environment or the file of settings names, if it answers in a second.
+    Commands, options, and the names of tables, kinds and targets. Tables are those of the database that the environment
+    or the file of settings names, if it answers in a second.
     """
     from click.shell_completion import get_completion_class
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 @click.option("--no-upgrade", is_flag=True, help="Make the file and stop: inspect and upgrade it yourself.")
 @talk_options
 def command(file: str, no_upgrade: bool) -> int:
-    """Make a SQLite file with tables and conversations as four old releases left them, and upgrade it.
+    """Make a SQLite file with old tables, and upgrade it.
+
+    It holds tables and conversations as four old releases left them.
 
     Shows inspect, plan, upgrade and check as you would type them, and what changed. FILE must not exist yet.
     """

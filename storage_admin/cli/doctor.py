@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from storage_admin.cli.options import database_options, open_admin, output_option, role_option
+from storage_admin.cli.settings import Duration
 from storage_admin.cli.talk import voice
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ WIDTH = 8
 @database_options
 @click.option(
     "--long",
-    type=click.FloatRange(min=0),
+    type=Duration(min=0),
     default=60,
     show_default=True,
     metavar="SECONDS",
@@ -34,11 +35,11 @@ WIDTH = 8
 @role_option
 @output_option
 def command(db_url: str | None, schema: str | None, long: float, role: str | None, output: str) -> int:
-    """Look for whatever is wrong, or would be in the way of an upgrade, and say what to do about it.
+    """Look for what is wrong or in the way of an upgrade.
 
-    It looks at the connection, the rights of the role, locks and timeouts, indexes, replication and settings, or at the
-    file. It changes nothing, waits for nobody, and shows nothing of what the sessions hold.
-    docs/troubleshooting.md has a section for each rule.
+    Each finding says what to do about it. It looks at the connection, the rights of the role, locks and timeouts,
+    indexes, replication and settings, or at the file. It changes nothing, waits for nobody, and shows nothing of what
+    the sessions hold. docs/troubleshooting.md has a section for each rule.
     """
     from storage_admin.cli import output as out
     from storage_admin.doctor import Level
@@ -56,21 +57,29 @@ def command(db_url: str | None, schema: str | None, long: float, role: str | Non
 def show(diagnosis: Diagnosis) -> None:
     """Print a diagnosis for people, the gravest first."""
     from storage_admin.cli.output import count_text, say
-    from storage_admin.doctor import Level
+    from storage_admin.doctor import GRAVEST_FIRST, SHOWN, Level, alike
 
     info = diagnosis.database
     say(f"{info.server} at {info.url}\n")
-    counts = []
-    for level in (Level.PROBLEM, Level.WARNING, Level.NOTE, Level.OK):
-        findings = [finding for finding in diagnosis.findings if finding.level is level]
-        counts += [f"{len(findings)} {level.value}" if level is Level.OK else count_text(len(findings), level.value)]
-        for finding in findings:
+    for found in alike(diagnosis.findings):
+        for finding in found[:SHOWN]:
             _show(finding)
+        if len(found) > SHOWN:
+            level, more = found[0].level.value, f"{len(found) - SHOWN:,} more of this rule; -o json has all"
+            click.echo(f"{_mark(level)} {found[0].rule}: {more}")
+    totals = {level: sum(finding.level is level for finding in diagnosis.findings) for level in GRAVEST_FIRST}
+    counts = [
+        f"{number} {level.value}" if level is Level.OK else count_text(number, level.value)
+        for level, number in totals.items()
+    ]
     say(f"\n{', '.join(counts)}. docs/troubleshooting.md has a section for each rule.")
 
 
 def _show(finding: Finding) -> None:
-    level = finding.level.value
-    click.echo(f"{click.style(level.ljust(WIDTH), fg=COLOURS[level])} {finding.rule}: {voice.redacted(finding.seen)}")
+    click.echo(f"{_mark(finding.level.value)} {finding.rule}: {voice.redacted(finding.seen)}")
     if finding.advice:
         click.echo(f"{'':{WIDTH}} -> {voice.redacted(finding.advice)}")
+
+
+def _mark(level: str) -> str:
+    return click.style(level.ljust(WIDTH), fg=COLOURS[level])

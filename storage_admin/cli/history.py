@@ -13,7 +13,10 @@ from storage_admin.cli.options import database_options, open_admin, output_optio
 @database_options
 @output_option
 def command(table: str | None, db_url: str | None, schema: str | None, output: str) -> None:
-    """Show the recorded upgrades of a table, or of all, oldest first."""
+    """Show the recorded upgrades, of a table or all.
+
+    The oldest comes first.
+    """
     from storage_admin.cli import output as out
     from storage_admin.cli.documents import history_document
 

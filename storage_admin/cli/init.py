@@ -10,7 +10,7 @@ import click
 from storage_admin.cli.options import SCHEMA_HELP, open_admin
 from storage_admin.cli.settings import PREFIX, URL_VARIABLES, db_url_option
 from storage_admin.cli.talk import talk_options
-from storage_admin.settings.finding import OWN
+from storage_admin.settings.finding import OWN, SHARED
 
 if TYPE_CHECKING:
     from storage_admin.reports import Survey
@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 @click.argument("file", default=OWN, type=click.Path(dir_okay=False), metavar="[FILE]")
 @db_url_option
 @click.option("--schema", metavar="NAME", envvar=f"{PREFIX}_SCHEMA", allow_from_autoenv=False, help=SCHEMA_HELP)
-@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@click.option("--force", is_flag=True, help="Replace a file that is there; never a pyproject.toml.")
 @talk_options
 def command(file: str, db_url: str | None, schema: str | None, force: bool) -> None:
-    """Write a first file of settings, storage-admin.toml, with comments, from what is found in the database.
+    """Write a first file of settings, from the database.
 
+    It is storage-admin.toml, with comments, and names the tables that are found. A pyproject.toml, which may be there,
+    gets [tool.storage-admin] at its end, and stays as it is otherwise.
     The database is named by --db-url, STORAGE_ADMIN_DB_URL or DATABASE_URL; without one the file is only comments. A
     password never gets into the file: a variable stands in its place.
     """
@@ -47,7 +49,7 @@ def command(file: str, db_url: str | None, schema: str | None, force: bool) -> N
     missing = [name for name in writing.variables_of(writing.without_secrets(url)) if not os.environ.get(name)]
     if missing:
         out.say(f"What is secret is not in it. Before the next command set {' and '.join(missing)}.")
-    if path.name != OWN:
+    if path.name not in (OWN, SHARED):
         out.say(f"A file of this name is not looked for: --config {path}, or STORAGE_ADMIN_CONFIG={path}")
 
 

@@ -25,7 +25,10 @@ SHOWN = 5
 @database_options
 @output_option
 def command(tables: tuple[str, ...], db_url: str | None, schema: str | None, output: str) -> None:
-    """Show the session tables: kinds, version, status, what is kept, rows and size. Changes nothing."""
+    """Show the session tables, and how old they are.
+
+    Kinds, version, status, what is kept, rows and size. Changes nothing.
+    """
     from storage_admin.cli.documents import survey_document
     from storage_admin.cli.output import emit, show_notes
 

@@ -9,11 +9,22 @@ import click
 from click.core import ParameterSource
 
 from storage_admin.cli import completing
-from storage_admin.cli.settings import Setting, config_option, database_url, db_url_option, shared, target_option
+from storage_admin.cli.settings import (
+    FORMS,
+    Duration,
+    Output,
+    Setting,
+    config_option,
+    database_url,
+    db_url_option,
+    shared,
+    target_option,
+)
 from storage_admin.cli.talk import talk_options, voice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from storage_admin.admin import StorageAdmin
     from storage_admin.catalog import Catalog
@@ -31,19 +42,17 @@ def typed(name: str) -> bool:
 output_option = click.option(
     "-o",
     "--output",
-    type=click.Choice(["table", "json", "yaml"]),
+    cls=Output,
+    type=click.Choice(FORMS),
     default="table",
-    **shared("OUTPUT"),
     help="How to show the result.",
 )
 lock_file_option = click.option(
     "--lock-file",
     type=click.Path(dir_okay=False),
-    default="storage-admin.lock",
-    show_default=True,
     metavar="FILE",
     **shared("LOCK_FILE"),
-    help="The file that `storage-admin lock` writes.",
+    help="The file that `storage-admin lock` writes. Without it: storage-admin.lock here, or above in the repository.",
 )
 tables_argument = click.argument("tables", nargs=-1, metavar="[TABLE]...", shell_complete=completing.tables)
 role_option = click.option(
@@ -64,7 +73,7 @@ lock_timeout_option = click.option(
 wait_option = click.option(
     "--wait",
     cls=Setting,
-    type=click.FloatRange(min=0),
+    type=Duration(min=0),
     default=60,
     show_default=True,
     metavar="SECONDS",
@@ -97,6 +106,28 @@ def catalog() -> Catalog:
 
     folder = os.environ.get("STORAGE_ADMIN_VERSIONS")
     return load_catalog(Path(folder)) if folder else load_catalog()
+
+
+def lock_path(given: str | None) -> Path:
+    """The lock file that is meant: the named one, the nearest one, or a new one beside the settings, else here.
+
+    Raises:
+        BadSettings
+    """
+    from contextlib import suppress
+    from pathlib import Path
+
+    from storage_admin.settings.finding import LOCK, find, nearest
+
+    if given is not None:
+        return Path(given)
+    with suppress(FileNotFoundError):  # the folder that we are in was removed
+        here = Path.cwd()
+        found = nearest(here, LOCK)
+        settings = find(here) if found is None else None
+        path = found or (settings.parent if settings is not None else here) / LOCK
+        return Path(os.path.relpath(path))
+    return Path(LOCK)
 
 
 def open_admin(db_url: str | None, schema: str | None, role: str | None = None) -> StorageAdmin:

@@ -13,7 +13,7 @@ from storage_admin import changes as c, texts
 from storage_admin.cli.talk import voice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from storage_admin.catalog import Catalog
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 GAP = 2  # characters between two columns, and beside a header
 NARROWEST = 8  # characters of a column that is cut
+NAMING = 3  # how much less the first column is cut than the others: what is in it is a name, to be typed again
+COLOUR = "\x1b"
 COLOURS = {
     "current": "green",
     "outdated": "yellow",
@@ -67,30 +69,66 @@ def emit(document: Document, output: str) -> None:
 
 
 def show_table(
-    headers: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = (), cut: Sequence[str] = ()
+    headers: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    right: Sequence[str] = (),
+    cut: Sequence[str] | None = None,
+    prose: str | None = None,
 ) -> None:
     """Print a table; the columns named in ``right`` are set to the right. On a terminal those in ``cut`` are cut until
-    the table fits.
+    the table fits, the widest first; without ``cut`` all others. What is coloured is left whole; a column of ``prose``
+    goes on in a next line.
     """
-    from tabulate import tabulate
+    from textwrap import fill
+
+    import tabulate
 
     align = ["right" if header in right else "left" for header in headers]
-    if cut and sys.stdout.isatty():
-        rows = _fitting(headers, [[str(cell) for cell in row] for row in rows], cut, get_terminal_size().columns)
-    text = tabulate(rows, headers, tablefmt="simple", colalign=align, disable_numparse=True)
+    tabulate.MIN_PADDING = GAP
+    if sys.stdout.isatty():
+        cells = [[str(cell) for cell in row] for row in rows]
+        rows, width = cells, get_terminal_size().columns
+        if sum(_widths(headers, cells, GAP).values()) > width:
+            tabulate.MIN_PADDING = 0
+            left = [header for header in headers if header not in right]
+            may_be_cut = [prose] if prose is not None else left if cut is None else cut
+            rows = _fitting(headers, cells, may_be_cut, width, fill if prose is not None else cut_text)
+    text = tabulate.tabulate(rows, headers, tablefmt="simple", colalign=align, disable_numparse=True)
     click.echo("\n".join(line.rstrip() for line in text.splitlines()))
 
 
-def _fitting(headers: Sequence[str], rows: list[list[str]], cut: Sequence[str], width: int) -> list[list[str]]:
-    widths = {
-        header: max([len(header) + GAP, *(len(row[place]) for row in rows)]) for place, header in enumerate(headers)
+def _widths(headers: Sequence[str], rows: list[list[str]], padding: int) -> dict[str, int]:
+    """How many characters each column takes, with the gap after it."""
+    return {
+        header: max([len(header) + padding, *(len(click.unstyle(row[place])) for row in rows)])
+        + (GAP if place + 1 < len(headers) else 0)
+        for place, header in enumerate(headers)
     }
-    while sum(widths.values()) + GAP * (len(widths) - 1) > width:
-        widest = max(cut, key=widths.__getitem__)
-        if widths[widest] <= NARROWEST:
+
+
+def _fitting(
+    headers: Sequence[str],
+    rows: list[list[str]],
+    cut: Sequence[str],
+    width: int,
+    shortened: Callable[[str, int], str],
+) -> list[list[str]]:
+    widths = _widths(headers, rows, 0)
+    coloured = {header for row in rows for header, cell in zip(headers, row, strict=True) if COLOUR in cell}
+    least = {header: max(NARROWEST, len(header)) + GAP for header in cut if header not in coloured}
+    while least and sum(widths.values()) > width:
+        widest = max(
+            least, key=lambda header: (widths[header] - least[header]) / (NAMING if header == headers[0] else 1)
+        )
+        if widths[widest] <= least[widest]:
             break
         widths[widest] -= 1
-    return [[cut_text(cell, widths[header]) for cell, header in zip(row, headers, strict=True)] for row in rows]
+    room = {header: widths[header] - (GAP if header != headers[-1] else 0) for header in least}
+    return [
+        [shortened(cell, room[header]) if header in room else cell for cell, header in zip(row, headers, strict=True)]
+        for row in rows
+    ]
 
 
 def cut_text(text: str, length: int) -> str:

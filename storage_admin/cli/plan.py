@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from storage_admin.cli import completing
 from storage_admin.cli.check import EXIT_CODES
 from storage_admin.cli.options import (
     catalog,
@@ -33,7 +34,12 @@ if TYPE_CHECKING:
 @database_options
 @to_option
 @click.option("--sql", is_flag=True, help="Print a SQL script and nothing else: one transaction per table.")
-@click.option("--dialect", metavar="D", help="With --sql: no database, but postgresql, sqlite, mysql or mysql-5.7.")
+@click.option(
+    "--dialect",
+    metavar="D",
+    shell_complete=completing.dialects,
+    help="With --sql: no database, but postgresql, sqlite, mysql or mysql-5.7.",
+)
 @click.option("--from", "from_", type=int, metavar="N", help="With --dialect: the version to start at; 0 creates.")
 @click.option(
     "--layout",
@@ -54,7 +60,9 @@ def command(
     into: str | None,
     output: str,
 ) -> int:
-    """Show the exact statements that upgrade would run on this database. Changes nothing.
+    """Show the statements that upgrade would run.
+
+    Exactly those, on this database. Changes nothing.
 
     With --sql --dialect D --from N --to M TABLE=KIND it needs no database at all. With --sql --layout flyway --into DIR
     it writes migrations of Flyway (or Liquibase, or dbmate) and prints their names.

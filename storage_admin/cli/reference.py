@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from storage_admin.cli.settings import PREFIX, URL_VARIABLES
-from storage_admin.cli.talk import variable_of
+from storage_admin.cli.settings import URL_VARIABLES, variables_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,12 +43,14 @@ def variables(group: click.Group) -> tuple[Variable, ...]:
     """Every variable, those of all commands first."""
     found: dict[str, Variable] = {}
     for name, command in [("", group), *commands(group)]:
-        prefix = "_".join([PREFIX, *name.upper().replace("-", "_").split()])
-        context = click.Context(command, auto_envvar_prefix=prefix)
         for option in command.params:
-            variable = URL_VARIABLES[0] if option.name == "db_url" else variable_of(context, option)
-            if not isinstance(option, click.Option) or variable is None:
-                continue
-            known = found.get(variable, Variable(variable, max(option.opts, key=len), option.help or "", ()))
-            found[variable] = known._replace(commands=(*known.commands, name))
+            names = URL_VARIABLES[:1] if option.name == "db_url" else variables_of(option)
+            for variable in names if isinstance(option, click.Option) else ():
+                known = found.get(variable, Variable(variable, max(option.opts, key=len), option.help or "", ()))
+                found[variable] = known._replace(commands=(*known.commands, name))
     return tuple(sorted(found.values(), key=lambda each: (len(each.commands) == 1, each.name)))
+
+
+def of_each(group: click.Group) -> frozenset[str]:
+    """The options that have a variable of each command as well: how to speak, and in which form."""
+    return frozenset({"--output", *(max(option.opts, key=len) for option in group.params)})

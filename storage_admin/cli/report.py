@@ -41,7 +41,9 @@ def command(
     force: bool,
     output: str,
 ) -> None:
-    """Write a picture of the storage: one page that opens in any browser, and needs nothing else.
+    """Write a picture of the storage, as a page for a browser.
+
+    One file that opens in any browser, and needs nothing else.
 
     Every table with its status, what is pending with its SQL, size, indexes and findings, growth and age, and what a
     retention would remove. It holds counts, and nothing of what the sessions hold or whose they are. FILE.html may be -

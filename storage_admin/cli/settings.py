@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from storage_admin.settings.reading import SettingsFile
 
 PREFIX = "STORAGE_ADMIN"
+GENERAL_OUTPUT = f"{PREFIX}_OUTPUT"
+LONGEST = 1e9  # in whatever unit
+FORMS, CI_OUTPUTS = ("table", "json", "yaml"), ("github", "junit", "sarif")
+OUTPUTS = (*FORMS, *CI_OUTPUTS)  # of any command
+STATES = ("pending", "drift", "ahead")  # of a check
+SAID_EACH_TIME = ("yes", "force", "version")  # and --help, which click adds for itself
 OWN_VARIABLE = f"{PREFIX}_DB_URL"
 URL_VARIABLES = (OWN_VARIABLE, "DATABASE_URL")
 # Keys of what the contexts of one run share.
@@ -27,12 +33,51 @@ def shared(name: str) -> dict[str, Any]:
     return {"envvar": f"{PREFIX}_{name}", "allow_from_autoenv": False}
 
 
-def not_by_habit(command: click.Command) -> click.Command:
-    """Let what answers a question, or replaces what is there, be said each time, and never by a variable."""
+def with_variables(command: click.Command, *before: str) -> click.Command:
+    """Let every option of a command be said in a variable, by its long name.
+
+    Not what answers a question, replaces what is there, or takes the command's place: that is said each time.
+    ``before`` are the names of the groups that the command is in.
+    """
+    prefix = "_".join(word.upper().replace("-", "_") for word in (PREFIX, *before))
     for option in command.params:
-        if isinstance(option, click.Option) and option.name in ("yes", "force"):
-            option.allow_from_autoenv = False
+        if isinstance(option, Output):
+            option.envvar = (f"{prefix}_OUTPUT", GENERAL_OUTPUT)
+        elif isinstance(option, click.Option) and option.envvar is None and option.allow_from_autoenv:
+            option.envvar = None if option.name in SAID_EACH_TIME else f"{prefix}_{variable_part(option)}"
     return command
+
+
+def variables_of(option: click.Parameter) -> tuple[str, ...]:
+    """The environment variables that an option is read from, the first that is set; the last is for most commands."""
+    return (option.envvar,) if isinstance(option.envvar, str) else tuple(option.envvar or ())
+
+
+def variable_part(option: click.Option) -> str:
+    """What a variable calls an option: ``LOCK_TIMEOUT``."""
+    return max(option.opts, key=len).lstrip("-").upper().replace("-", "_")
+
+
+class Output(click.Option):
+    """-o. The variable for all commands may name a form that another command has: then this one has its usual form."""
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        """What a variable says, None where that is for others."""
+        value = super().resolve_envvar_value(ctx)
+        choices = getattr(self.type, "choices", ())
+        own, _ = variables_of(self)
+        return None if value in OUTPUTS and value not in choices and not os.environ.get(own) else value
+
+
+class Duration(click.FloatRange):
+    """A length of time: not infinite, not "nan", and not more than any clock counts to."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number."""
+        number = float(super().convert(value, param, ctx))
+        if not number <= LONGEST:  # also what is no number
+            self.fail(f"{value} is no length of time, or one that nobody waits for.", param, ctx)
+        return number
 
 
 class Setting(click.Option):
@@ -40,7 +85,7 @@ class Setting(click.Option):
 
     def __init__(self, *args: Any, **attributes: Any) -> None:
         super().__init__(*args, **attributes)
-        self.envvar, self.allow_from_autoenv = f"{PREFIX}_{str(self.name).upper()}", False
+        self.envvar, self.allow_from_autoenv = f"{PREFIX}_{variable_part(self)}", False
 
     def consume_value(self, ctx: click.Context, opts: Mapping[str, Any]) -> tuple[Any, ParameterSource]:
         """What the command line, else the target that it names, the environment, or the file says."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 from contextlib import contextmanager
 from io import StringIO
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,18 +13,37 @@ import click
 from click.core import ParameterSource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     Command = TypeVar("Command", bound=Callable[..., Any])
 
+SAID = "storage_admin.said"  # key of what the contexts of one run share: what was asked for, and whether it was typed
 FIRST = ("time", "level", "event", "message")  # of a record; no fact takes their place
+
+
+# What only reads, but for what takes a lock or changes rows on its way.
+READS = re.compile(
+    r"\s*((SELECT|WITH|SHOW|PRAGMA|EXPLAIN|SAVEPOINT|RELEASE)\b|COPY \(|BEGIN.*\bREAD ONLY\b)", re.IGNORECASE
+)
+WORKS = re.compile(
+    r"\b(pg_\w*advisory\w*|GET_LOCK|RELEASE_LOCK)\(|\bFOR (NO KEY )?(UPDATE|SHARE)\b"
+    r"|\b(INSERT INTO|DELETE FROM|UPDATE \S+ SET)\b",
+    re.IGNORECASE,
+)
+ALL = 2
+
+
+def changes(statement: str) -> bool:
+    """Whether a statement changes or locks something, or sets how the session does that."""
+    return READS.match(statement) is None or WORKS.search(statement) is not None
 
 
 class Voice:
     """How this process speaks. ``urls`` are those that it has read, whose secrets are never shown."""
 
     def __init__(self) -> None:
-        self.debug = self.quiet = self.verbose = self.json = False
+        self.debug = self.quiet = self.json = False
+        self.verbose = 0  # 1: which statements change or lock something, 2: all
         self.target: str | None = None  # of several, the one that is at work
         self.urls: set[str] = set()
 
@@ -45,8 +66,9 @@ class Voice:
             self._line(text)
 
     def _line(self, text: str) -> None:
-        prefix = f"{self.target}: " if self.target is not None and text.strip() else ""
-        click.echo(f"{prefix}{text}", err=True, color=colour_wanted())
+        if self.target is not None:
+            text = "\n".join(f"{self.target}: {line}" if line.strip() else line for line in text.split("\n"))
+        click.echo(text, err=True, color=colour_wanted())
 
     def _record(self, text: str, event: str, level: str, facts: dict[str, Any]) -> None:
         import json
@@ -63,9 +85,12 @@ class Voice:
 
     def statement(self, statement: str) -> None:
         """Say that a statement is sent, where that was asked for."""
-        if self.verbose:
-            line = " ".join(self.redacted(statement).split())
-            self(f"{click.style('Sent:', dim=True)} {line}", event="statement", level="debug", statement=line)
+        if not self.verbose or (self.verbose < ALL and not changes(statement)):
+            return
+        line = " ".join(self.redacted(statement).split())
+        facts = {"statement": line} if self.json else {}
+        said = "Sent" if self.json else f"{click.style('Sent:', dim=True)} {line}"
+        self(said, event="statement", level="debug", **facts)
 
     def redacted(self, text: str) -> str:
         """A text without the secrets of any URL that this process has read."""
@@ -93,7 +118,7 @@ class Voice:
             if self.json:
                 facts["traceback"] = trace
             else:
-                click.echo(trace, err=True)
+                self._line(trace)
         label = click.style("Error:", fg="red", bold=True)
         message = self.redacted(message)
         self(message if self.json else f"{label} {message}", event="error", level="error", **facts)
@@ -122,7 +147,7 @@ class Voice:
     def misused(self, error: click.ClickException) -> int:
         """Say what is wrong with the command line; return the exit code for it."""
         code = 64 if isinstance(error, click.UsageError) else 1
-        error = _naming_the_variable(error)
+        error = _naming_the_variable(_naming_the_place(error))
         if self.json:
             message = self.redacted(error.format_message())
             self(message, event="error", level="error", error=type(error).__name__, exit_code=code)
@@ -145,22 +170,37 @@ def colour_wanted() -> bool | None:
     return False if os.environ.get("TERM") == "dumb" else None
 
 
-def variable_of(ctx: click.Context, option: click.Parameter) -> str | None:
-    """The environment variable that an option is read from, None where there is none."""
-    if isinstance(option.envvar, str):
-        return option.envvar
-    automatic = isinstance(option, click.Option) and option.allow_from_autoenv and ctx.auto_envvar_prefix
-    return f"{ctx.auto_envvar_prefix}_{option.name.upper()}" if automatic and option.name else None
-
-
 def _naming_the_variable(error: click.ClickException) -> click.ClickException:
     # click names the option, which is not on the command line.
     if isinstance(error, click.BadParameter) and error.ctx is not None and error.param is not None:
         source = error.ctx.get_parameter_source(error.param.name or "")
         if source is ParameterSource.ENVIRONMENT:
-            said = f"{error.message.rstrip('.')}. It comes from {variable_of(error.ctx, error.param)}."
+            from storage_admin.cli.settings import variables_of
+
+            name = next(filter(os.environ.get, variables_of(error.param)), "the environment")
+            said = f"{error.message.rstrip('.')}. It comes from {name}."
             return click.BadParameter(said, error.ctx, error.param)
     return error
+
+
+def _naming_the_place(error: click.ClickException) -> click.ClickException:
+    # click suggests whatever is spelled alike.
+    group = error.ctx.command if isinstance(error, click.NoSuchOption) and error.ctx is not None else None
+    if isinstance(error, click.NoSuchOption) and isinstance(group, click.Group):
+        from storage_admin.cli.reference import commands
+
+        known = {name for _, command in commands(group) for option in command.params for name in option.opts}
+        if error.option_name in known:
+            return click.UsageError(f"{error.option_name} goes after the command.", error.ctx)
+    return error
+
+
+def records_wanted(arguments: Sequence[str]) -> bool | None:
+    """Whether a command line that could not be read asks for records; None where it says nothing of it."""
+    words = list(itertools.takewhile(lambda word: word != "--", arguments))
+    text = "\n".join(words)
+    named = re.findall(r"^--log-format[=\n](.*)$", text, flags=re.MULTILINE)
+    return named[-1] == "json" if named else None
 
 
 def talk_options(command: Command) -> Command:
@@ -170,12 +210,30 @@ def talk_options(command: Command) -> Command:
     return command
 
 
-def _set(**values: bool) -> Callable[[click.Context, click.Parameter, bool], None]:
-    def callback(_ctx: click.Context, _param: click.Parameter, value: bool) -> None:
-        if value:
-            vars(voice).update(values)
+def _debug(_ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    voice.debug = voice.debug or value
 
-    return callback
+
+def _how_much(ctx: click.Context, param: click.Parameter, value: int) -> None:
+    """--quiet or --verbose: the command line before the environment, and not both from one of them."""
+    if not value:
+        return
+    own = str(param.name)
+    other = "quiet" if own == "verbose" else "verbose"
+    said: dict[str, bool] = ctx.meta.setdefault(SAID, {})
+    typed = ctx.get_parameter_source(own) is ParameterSource.COMMANDLINE
+    if said.get(other) == typed:
+        raise click.UsageError("Either --quiet or --verbose: one says less, the other more.", ctx)
+    if other not in said or typed:
+        said.pop(other, None)
+        said[own] = typed or said.get(own, False)
+        setattr(voice, own, max(getattr(voice, own), value))
+        setattr(voice, other, type(value)())
+
+
+def _times(value: Any) -> int:
+    """How often an option is given; a variable has the number, or what a flag has."""
+    return int(value) if str(value).isdecimal() else int(click.BOOL.convert(value, None, None))
 
 
 def _set_format(_ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
@@ -189,15 +247,18 @@ OPTIONS = (
         "-q",
         "--quiet",
         **FLAG,
-        callback=_set(quiet=True, verbose=False),
+        callback=_how_much,
         help="Say nothing on stderr but errors.",
     ),
     click.option(
         "-v",
         "--verbose",
-        **FLAG,
-        callback=_set(verbose=True, quiet=False),
-        help="Say which statements are sent, without the values in them.",
+        count=True,
+        type=_times,
+        expose_value=False,
+        is_eager=True,
+        callback=_how_much,
+        help="Say which statements are sent that change or lock something, without the values in them; twice: all.",
     ),
     click.option(
         "--log-format",
@@ -207,5 +268,5 @@ OPTIONS = (
         callback=_set_format,
         help="How to speak on stderr: text, or a JSON object on each line.",
     ),
-    click.option("--debug", **FLAG, callback=_set(debug=True), help="Show where an error comes from."),
+    click.option("--debug", **FLAG, callback=_debug, help="Show where an error comes from."),
 )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from storage_admin.cli.settings import EACH, named_target, settings_file, shared, url_given
+from storage_admin.cli.settings import EACH, FORMS, named_target, settings_file, shared, url_given
 from storage_admin.cli.talk import voice
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 ARGUMENTS, ALL = "storage_admin.arguments", "storage_admin.all"
 # From fine to grave, as exit codes: an error says less than drift does, since nothing is known then.
 SEVERITY = (0, 2, 3, 4, 5, 6, 1, 64, 130, 143)
-MERGED = ("table", "json", "yaml")
 
 
 class OverTargets(click.Command):
@@ -100,7 +99,7 @@ def _names(ctx: click.Context) -> list[str]:
         raise click.UsageError("--against offline looks at no database; leave out --all-targets.")
     if ctx.params.get("sql"):
         raise click.UsageError("--sql prints the script of one database; name it with --target.")
-    if ctx.params["output"] not in MERGED:
+    if ctx.params["output"] not in FORMS:
         raise click.UsageError(f"-o {ctx.params['output']} shows one database; name it with --target.")
     file = settings_file(ctx)
     if file is None or not file.settings.targets:

@@ -36,7 +36,8 @@ def command(number: int | None, verify: bool, output: str) -> None:
     if output != "table":
         out.emit(versions_document(versions, numbers), output)
     elif number is None:
-        out.show_table(("Version", "Released", "Kinds", "What changed"), _rows(versions), right=("Version",))
+        headers = ("Version", "Released", "Kinds", "What changed")
+        out.show_table(headers, _rows(versions), right=("Version",), prose=headers[-1])
     else:
         _show(versions.version(number))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from storage_admin.cli.options import database_options, open_admin, output_option, tables_argument
+from storage_admin.cli.settings import Duration
 
 EXIT_CODES = """\b
 Exit codes:
@@ -20,7 +21,7 @@ Exit codes:
 @database_options
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0),
+    type=Duration(min=0),
     default=60,
     show_default=True,
     metavar="SECONDS",
@@ -28,7 +29,7 @@ Exit codes:
 )
 @click.option(
     "--interval",
-    type=click.FloatRange(min=0.05),
+    type=Duration(min=0.05),
     default=1,
     show_default=True,
     metavar="SECONDS",
@@ -45,9 +46,10 @@ def command(
     fail_fast: bool,
     output: str,
 ) -> int:
-    """Wait until the tables are current, as another process makes them: for an init container or a Helm hook.
+    """Wait until the tables are current.
 
-    The database, its schema and its tables need not be there yet. Name the tables where others may be found first.
+    Another process makes them so: this is for an init container or a Helm hook. The database, its
+    schema and its tables need not be there yet. Name the tables where others may be found first.
     """
     from storage_admin.cli import output as out
 

@@ -6,6 +6,17 @@ One module per database says what is looked at there; a new one is a row in ``MO
 from __future__ import annotations
 
 from storage_admin.doctor.examination import examine, reading, unreachable
-from storage_admin.doctor.findings import GRAVEST_FIRST, RULES, Diagnosis, Finding, Level
+from storage_admin.doctor.findings import GRAVEST_FIRST, RULES, SHOWN, Diagnosis, Finding, Level, alike
 
-__all__ = ["GRAVEST_FIRST", "RULES", "Diagnosis", "Finding", "Level", "examine", "reading", "unreachable"]
+__all__ = [
+    "GRAVEST_FIRST",
+    "RULES",
+    "SHOWN",
+    "Diagnosis",
+    "Finding",
+    "Level",
+    "alike",
+    "examine",
+    "reading",
+    "unreachable",
+]

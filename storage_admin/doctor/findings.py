@@ -103,6 +103,14 @@ class Diagnosis(msgspec.Struct, frozen=True):
         return next((level for level in GRAVEST_FIRST if level in found), Level.OK)
 
 
+def alike(findings: Iterable[Finding]) -> list[list[Finding]]:
+    """Findings of one level and rule together, the gravest first; a thousand tables may have the same."""
+    groups: dict[tuple[Level, str], list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault((finding.level, finding.rule), []).append(finding)
+    return sorted(groups.values(), key=lambda found: GRAVEST_FIRST.index(found[0].level))
+
+
 class Patient(msgspec.Struct, frozen=True):
     """What a check may ask. ``plans`` are those of all session tables; ``long`` is in seconds."""
 

@@ -16,6 +16,7 @@ from storage_admin.errors.ecosystem import (
     NoPlaceForTables as NoPlaceForTables,
     NoSuchHead as NoSuchHead,
     NotReleasedYet as NotReleasedYet,
+    RanAlready as RanAlready,
     SeveralHeads as SeveralHeads,
     StatementsLeftOut as StatementsLeftOut,
     TableInTheWay as TableInTheWay,

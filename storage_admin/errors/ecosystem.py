@@ -35,6 +35,12 @@ class WrittenAlready(UsageError):
     """{path} holds some of these statements already. Let that one run, or remove it first; nothing was written."""
 
 
+class RanAlready(WrittenAlready):
+    """{path} holds some of these statements already, and has run in {database}, so that what it made was taken away
+    since. Nothing was written. --again writes a revision that makes it once more, and fails where it is still there.
+    """
+
+
 class UnwritableName(UsageError):
     """The name {name!r} cannot go into a file for {tool}, which would read {part!r} in it as its own. `storage-admin
     plan --sql` prints the statements.

@@ -26,6 +26,7 @@ from storage_admin.errors import (
     FileExists,
     NoEnvironment,
     NoSuchHead,
+    RanAlready,
     SeveralHeads,
     StatementsLeftOut,
     StorageAdminError,
@@ -37,8 +38,9 @@ from storage_admin.texts import one_line
 from storage_admin.toml import TOMLDecodeError, loads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from storage_admin.admin import StorageAdmin
     from storage_admin.render import Step
     from storage_admin.reports import Survey
 
@@ -78,13 +80,22 @@ class Environment:
             are = f"are {listed}" if len(heads) > 1 else f"is {listed or 'no revision yet'}"
             raise NoSuchHead(path=path, head=head, heads=are)
 
-    def write(self, survey: Survey, header: str, *, message: str | None = None) -> tuple[Path, ...]:
+    def write(
+        self,
+        survey: Survey,
+        header: str,
+        *,
+        message: str | None = None,
+        again: bool = False,
+        applied: Callable[[], Sequence[str]] = tuple,
+    ) -> tuple[Path, ...]:
         """Write what is pending as a revision, and what may not run in a transaction as one that comes after it.
 
-        All or none is written, and none where nothing is pending; return the files.
+        All or none is written, and none where nothing is pending; return the files. ``again`` writes what another
+        revision has already; ``applied`` says at which revisions the database is, where that one is refused.
 
         Raises:
-            BadEnvironment, StatementsLeftOut, WrittenAlready
+            BadEnvironment, StatementsLeftOut, WrittenAlready, RanAlready
         """
         pending = steps(survey.plans, survey.database.record)
         target = max((plan.target_version for plan in survey.plans), default=0)
@@ -92,9 +103,10 @@ class Environment:
             ([step for step in pending if step.transactional], f"Upgrade session tables to version {target}"),
             ([step for step in pending if not step.transactional], "Build indexes of session tables"),
         )
-        with self._used():
-            for part, _ in parts:
-                self._refuse_again(_texts(part))
+        texts = _texts(step for step in pending if not again)
+        if (there := self._holding(texts)) is not None:
+            run = there in self._run_by(applied())
+            raise (RanAlready if run else WrittenAlready)(path=there, database=survey.database.url)
         before = {file: file.read_bytes() for file in self._files()}
         written: list[Path] = []
         ids: list[str] = []
@@ -141,10 +153,16 @@ class Environment:
                 return None
         return found[0].revision if len(found) == 1 else None
 
-    def _refuse_again(self, texts: set[str]) -> None:
-        for script in self._scripts.walk_revisions() if texts else ():
-            if texts & _constants(Path(script.path)):
-                raise WrittenAlready(path=script.path)
+    def _holding(self, texts: set[str]) -> str | None:
+        with self._used():
+            files = (script.path for script in (self._scripts.walk_revisions() if texts else ()))
+            return next((file for file in files if texts & _constants(Path(file))), None)
+
+    def _run_by(self, heads: Sequence[str]) -> set[str]:
+        """The files of what has run in a database that is at these revisions."""
+        with self._used():
+            known = [head for head in heads if self._resolved(head) == head]
+            return {script.path for head in known for script in self._scripts.walk_revisions(head=head)}
 
     def _files(self) -> Iterator[Path]:
         with self._used():
@@ -163,6 +181,18 @@ class Environment:
                 yield
         finally:
             os.chdir(before)
+
+
+def applied_in(admin: StorageAdmin) -> Sequence[str]:
+    """At which revisions a database is, by Alembic's usual table; none where that cannot be read."""
+    from alembic.runtime.migration import MigrationContext
+    from sqlalchemy.exc import SQLAlchemyError
+
+    with quiet("alembic"), admin.opened([]) as (connection, _):
+        try:
+            return MigrationContext.configure(connection).get_current_heads()
+        except SQLAlchemyError:
+            return ()
 
 
 @contextmanager

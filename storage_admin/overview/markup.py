@@ -76,6 +76,11 @@ def bar(part: float, whole: float) -> Markup:
     return tag("svg", rect, class_="bar", aria_hidden="true")
 
 
+def moment(text: str) -> Markup:
+    """A date, perhaps with a time, which no line ends in."""
+    return tag("time", text) if text[:1].isdigit() else group(text)
+
+
 def percent(part: float, whole: float) -> str:
     """A part of the whole, in percent."""
     return f"{part / whole:.0%}" if whole > 0 else "-"

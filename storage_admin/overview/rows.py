@@ -9,7 +9,7 @@ from markupsafe import Markup
 from storage_admin.changes import ExtraColumn, Status
 from storage_admin.doctor import Level
 from storage_admin.overview.charts import last_months, spark
-from storage_admin.overview.markup import breakable, group, table, tag
+from storage_admin.overview.markup import breakable, group, moment, table, tag
 from storage_admin.overview.sections import badge, finding, retentions_table, section
 from storage_admin.overview.values import GRAVITY
 from storage_admin.texts import changes_text, size_text, time_text
@@ -108,7 +108,7 @@ def _row(overview: Overview, view: TableView, number: int, details: Markup | Non
         _number(view.sessions, "" if counted is not None else "≈ "),
         tag("td", size_text(view.bytes), data_v=view.bytes or 0),
         _number(counted.users if counted is not None else None),
-        tag("td", time_text(newest).partition(" ")[0], data_v=newest if isinstance(newest, int) else 0),
+        tag("td", moment(time_text(newest).partition(" ")[0]), data_v=newest if isinstance(newest, int) else 0),
         tag("td", spark(last_months(counted.months, overview.made, YEAR)) if counted is not None else None),
         _health(view),
     )
@@ -187,7 +187,8 @@ def _numbers(view: TableView) -> Markup:
         facts.append(("Sessions", f"{view.sessions:,}" if counted is not None else f"≈ {view.sessions:,} (estimate)"))
     if counted is not None:
         facts += [("Users", f"{counted.users:,}"), ("Runs", f"{counted.runs:,}"), ("Rows", size_text(counted.bytes))]
-        facts += [("First created", time_text(counted.oldest)), ("Last used", time_text(counted.newest))]
+        used = (("First created", counted.oldest), ("Last used", counted.newest))
+        facts += [(name, moment(time_text(seconds))) for name, seconds in used]
     elif view.plan.live is not None:
         facts.append(("Not counted", view.unread))
     if revision is not None:

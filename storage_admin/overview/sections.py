@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import groupby
+from datetime import date, datetime, timezone
 from typing import TYPE_CHECKING
 
 from storage_admin.changes import Status
-from storage_admin.doctor import GRAVEST_FIRST, Level
+from storage_admin.doctor import SHOWN, Level, alike
 from storage_admin.overview.charts import DAYS, MONTHS, Chart, chart, last_days, last_months, legend
-from storage_admin.overview.markup import bar, breakable, coded, command, group, percent, table, tag
+from storage_admin.overview.markup import bar, breakable, coded, command, group, moment, percent, table, tag
 from storage_admin.texts import count_text, size_text, time_text
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from storage_admin.overview.values import Age, Overview, TableView
     from storage_admin.sessions import Growth, Retention
 
-SHOWN = 20  # findings of one rule; each table has its own beside it
 LARGEST = 10
 MONTH_DAYS = 30
 
@@ -83,7 +82,7 @@ def summary(overview: Overview) -> Markup:
     )
 
 
-def _tiles(overview: Overview) -> Iterable[tuple[str, str, str | None]]:
+def _tiles(overview: Overview) -> Iterable[tuple[str, object, str | None]]:
     counted = overview.counted
     unread = any(view.statistics is None and view.plan.live is not None for view in overview.tables)
     kinds = sorted({kind for view in overview.tables for kind in view.plan.kinds})
@@ -98,14 +97,18 @@ def _tiles(overview: Overview) -> Iterable[tuple[str, str, str | None]]:
         new = sum(growth.sessions for growth in last_days(overview.days, overview.made, MONTH_DAYS))
         yield "New", f"{new:,}", f"in the last {MONTH_DAYS} days"
         newest = max((each.newest for each in counted if isinstance(each.newest, int)), default=None)
-        yield "Last used", time_text(newest).partition(" ")[0], _ago(newest, overview.made)
+        yield "Last used", moment(time_text(newest).partition(" ")[0]), _ago(newest, overview.made)
 
 
-def _ago(moment: int | None, now: int) -> str | None:
-    if moment is None or moment > now:
+def _ago(used: int | None, now: int) -> str | None:
+    if used is None or used > now:
         return None
-    days = (now - moment) // 86_400
+    days = (_day(now) - _day(used)).days  # as the date above it is one of UTC
     return f"{count_text(days, 'day')} before this report" if days else "on the day of this report"
+
+
+def _day(seconds: int) -> date:
+    return datetime.fromtimestamp(seconds, timezone.utc).date()
 
 
 def _gaps(overview: Overview) -> Markup | None:
@@ -120,11 +123,10 @@ def _gaps(overview: Overview) -> Markup | None:
 
 def findings(overview: Overview) -> Markup:
     """What `doctor` found, the gravest first, and what inspect noted."""
-    grave = [f for level in GRAVEST_FIRST[:3] for f in overview.findings if f.level is level]
+    grave = [f for f in overview.findings if f.level is not Level.OK]
     fine = [f for f in overview.findings if f.level is Level.OK]
     notes = (tag("li", badge("note"), tag("div", tag("p", coded(note)))) for note in overview.notes)
-    by_rule = (list(found) for _, found in groupby(grave, key=lambda finding: (finding.level, finding.rule)))
-    items = [item for found in by_rule for item in _of_one_rule(found)]
+    items = [item for found in alike(grave) for item in _of_one_rule(found)]
     everything = [*items, *notes]
     return section(
         "findings",
@@ -144,7 +146,8 @@ def _of_one_rule(found: Sequence[Finding]) -> Iterable[Markup]:
     for one in found[:SHOWN]:
         yield finding(one)
     if len(found) > SHOWN:
-        more = f"{len(found) - SHOWN:,} more of {found[0].rule}; each is beside its table."
+        where = "what is of a table is beside it, and `storage-admin doctor -o json` has all"
+        more = coded(f"{len(found) - SHOWN:,} more of `{found[0].rule}`; {where}.")
         yield tag("li", badge(found[0].level.value), tag("div", tag("p", more)))
 
 
@@ -219,8 +222,8 @@ def retention(overview: Overview) -> Markup | None:
 
 def ages_table(ages: Sequence[Age]) -> Markup:
     """How many sessions were used last how long ago."""
-    most = max((age.sessions for age in ages), default=0)
-    rows = ((_days(age), f"{age.sessions:,}", size_text(age.bytes), bar(age.sessions, most)) for age in ages)
+    total = sum(age.sessions for age in ages)
+    rows = ((_days(age), f"{age.sessions:,}", size_text(age.bytes), bar(age.sessions, total)) for age in ages)
     return table("Sessions by their last use", ("Not used for", "Sessions", "Size", "Share"), rows)
 
 
@@ -261,11 +264,11 @@ def _largest_tables(overview: Overview) -> Markup | None:
         return None
     number = {id(view): place for place, view in enumerate(overview.tables, 1)}
     largest = sorted(known, key=lambda view: view.bytes or 0, reverse=True)[:LARGEST]
-    most = largest[0].bytes or 0
+    total = sum(view.bytes or 0 for view in known)
 
     def row(view: TableView) -> tuple[object, ...]:
         link = tag("a", breakable(view.plan.table), href=f"#t{number[id(view)]}")
-        return link, size_text(view.bytes), bar(view.bytes or 0, most)
+        return link, size_text(view.bytes), bar(view.bytes or 0, total)
 
     caption = "The largest tables" if len(known) > 1 else "The largest table"
     return tag("div", table(caption, ("Table", "Size", "Share"), map(row, largest)), class_="card")

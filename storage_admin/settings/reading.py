@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from storage_admin.errors.settings import BadSettings, NoSuchTarget
-from storage_admin.settings.finding import SHARED, TABLE, loaded, shown, text_of
+from storage_admin.settings.finding import SHARED, TABLE, line_of, loaded, refuse_misspelt, shown, text_of
 from storage_admin.settings.keys import Settings, Target, keys
 from storage_admin.settings.variables import expanded, expanded_url, seen_from
-from storage_admin.texts import did_you_mean
+from storage_admin.texts import did_you_mean, meant_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 AnyTarget = TypeVar("AnyTarget", bound=Target)
-HEADER = re.compile(r"\s*\[\[?(?P<keys>[^\[\]]+)\]")
-KEY = re.compile(r"\s*(?P<keys>[\w\"'. -]+?)\s*=")
 
 
 class SettingsFile(msgspec.Struct, frozen=True):
@@ -93,23 +90,6 @@ def read(path: Path) -> SettingsFile:
     return SettingsFile(path, shown(path), msgspec.structs.replace(top, targets=read_targets), text)
 
 
-def line_of(text: str, where: tuple[str, ...]) -> int | None:
-    """The line of a key, or of the table that it is in; None if not even that is found."""
-    section: tuple[str, ...] = ()
-    best, found = 0, None
-    for number, line in enumerate(text.splitlines(), 1):
-        header, key = HEADER.match(line), KEY.match(line)
-        if header is not None:
-            here = section = _parts(header["keys"])
-        elif key is not None:
-            here = (*section, *_parts(key["keys"]))
-        else:
-            continue
-        if len(here) > best and here == where[: len(here)]:
-            best, found = len(here), number
-    return found
-
-
 # --- inside ------------------------------------------------------------------------------------------------
 
 
@@ -127,6 +107,7 @@ def _in_a_table(path: Path, content: dict[str, Any]) -> bool:
 
 def _section(path: Path, text: str) -> Any:
     content: Any = loaded(path, text)
+    refuse_misspelt(path, text, content)
     for key in TABLE if _in_a_table(path, content) else ():
         content = content.get(key, {}) if isinstance(content, dict) else content
     return content
@@ -143,8 +124,14 @@ def _checked(path: Path, text: str, place: tuple[str, ...], section: Any, kind: 
         return msgspec.convert(section, kind)
     except msgspec.ValidationError as error:
         key = str(error).rpartition("`$.")[2].rstrip("`")
-        raise _mistake(path, text, (*place, key), f"must be {known[key].must_be}") from None
+        meant = _meant_targets(path, section, key)
+        raise _mistake(path, text, (*place, key), f"must be {known[key].must_be}", meant) from None
 
 
-def _parts(keys: str) -> tuple[str, ...]:
-    return tuple(part.strip().strip("\"'") for part in keys.split("."))
+def _meant_targets(path: Path, section: dict[str, Any], key: str) -> str:
+    """What [target.x] might have meant."""
+    within = section.get("target")
+    if key != "target" or not isinstance(within, dict):
+        return ""
+    prefix = f"{'.'.join(TABLE)}." if path.name == SHARED else ""
+    return meant_text([f"[{prefix}targets.{next(iter(within), 'NAME')}]"])

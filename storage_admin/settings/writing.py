@@ -11,10 +11,11 @@ from storage_admin import atomic
 from storage_admin.errors import NotWrittenToFile
 from storage_admin.errors.settings import BadSettings
 from storage_admin.messages import SECRET_QUERY
-from storage_admin.settings.finding import SHARED, TABLE, find
+from storage_admin.settings.finding import OWN, SHARED, TABLE, find, loaded, shown, text_of
 from storage_admin.settings.keys import Target, keys
 from storage_admin.settings.variables import AUTHORITY, VARIABLE, escaped, seen_from
 from storage_admin.texts import count_text
+from storage_admin.toml import TOMLDecodeError, loads
 
 if TYPE_CHECKING:
     from storage_admin.reports import Survey
@@ -28,22 +29,28 @@ HEAD = """\
 """
 TARGETS = f"""
 # More databases, by name: `storage-admin check --target staging`, or --all-targets. What is above counts for them, too.
-# [targets.staging]
-# db-url = "postgresql://ai:${{{PASSWORD}}}@staging.example.com:5432/ai"
+# [{{prefix}}targets.staging]
+# db-url = "postgresql://ai:${{{{{PASSWORD}}}}}@staging.example.com:5432/ai"
 """
+SECTION = ".".join(TABLE)
 
 
 def first_file(path: Path, url: str | None, schema: str | None = None, found: Survey | None = None) -> str:
-    """The text of a file: with a URL, but without what is secret in it, and the tables that were found there."""
+    """The text of a file: with a URL, but without what is secret in it, and the tables that were found there.
+
+    Of a pyproject.toml it is the table [tool.storage-admin].
+    """
     known: dict[str, Any] = {"schema": escaped(schema) if schema is not None else None}
     if url is not None:
         known["db-url"] = without_secrets(seen_from(path.parent, url, Path.cwd()))
-    parts = [HEAD, _found(found)] if found is not None else [HEAD]
+    shared = path.name == SHARED
+    head = f"[{SECTION}]\n{HEAD}" if shared else HEAD
+    parts = [head, _found(found)] if found is not None else [head]
     for key in keys(Target).values():
         value = known.get(key.name)
         line = f"{key.name} = {_written(key.example if value is None else value)}"
         parts.append(f"# {key.help}\n{'# ' if value is None else ''}{line}\n")
-    return "\n".join(parts) + TARGETS
+    return "\n".join(parts) + TARGETS.format(prefix=f"{SECTION}." if shared else "")
 
 
 def without_secrets(url: str) -> str:
@@ -63,28 +70,60 @@ def variables_of(text: str) -> list[str]:
 
 
 def refuse(path: Path, *, force: bool = False) -> None:
-    """Refuse a place where a file must not be written.
+    """Refuse a place where settings must not be written.
 
     Raises:
-        BadSettings: the folder has settings in pyproject.toml. And as `atomic.refuse`.
+        BadSettings: the folder has settings already, or its pyproject.toml cannot take any. And as `atomic.refuse`.
     """
     folder = path.absolute().parent
-    if find(folder) == folder / SHARED:
-        problem = f"[{'.'.join(TABLE)}] in it are the settings of this folder; go on with them"
+    there = find(folder)
+    if there == folder / SHARED:
+        problem = f"[{SECTION}] in it are the settings of this folder; go on with them"
         raise BadSettings(file=SHARED, problem=problem, suggestion="")
-    atomic.refuse(path, force=force)
+    if path.name == SHARED and there == folder / OWN:
+        raise BadSettings(file=OWN, problem="in it are the settings of this folder; go on with them", suggestion="")
+    atomic.refuse(path, force=force or path.name == SHARED)
+    if path.name == SHARED:
+        _added(path, f"[{SECTION}]\n")
 
 
 def write(path: Path, text: str, *, force: bool = False) -> None:
-    """Write a file whole, or not at all. Raises as `refuse`."""
+    """Write a file whole, or not at all; a pyproject.toml keeps what is in it. Raises as `refuse`."""
     refuse(path, force=force)
     try:
-        atomic.write_whole(path, text)
+        if path.name == SHARED:
+            atomic.write_whole(path.resolve(), _added(path, text))  # the file, where the name is a link
+        else:
+            atomic.write_whole(path, text)
     except OSError as error:
         raise NotWrittenToFile(path=path, problem=error.strerror) from error
 
 
 # --- inside ------------------------------------------------------------------------------------------------
+
+
+def _added(path: Path, section: str) -> str:
+    """The text of a pyproject.toml with our table at its end."""
+    try:
+        before = path.read_bytes().decode()
+    except FileNotFoundError:
+        return section
+    except (UnicodeDecodeError, OSError):
+        before = text_of(path)  # which says what is wrong
+    known = loaded(path, before)
+    ending = "\r\n" if "\r\n" in before else "\n"
+    text = before + (ending if before.endswith("\n") else ending * 2 if before else "")
+    text += section.replace("\n", ending)
+    tools = known.get(TABLE[0], {})
+    try:
+        found = loads(text)
+        same = found == {**known, TABLE[0]: {**tools, TABLE[1]: found[TABLE[0]][TABLE[1]]}}
+    except TOMLDecodeError:
+        same = False  # its table may be closed: tool = {}
+    if not same:
+        problem = f"[{SECTION}] cannot be added at its end; add it by hand, or let storage-admin init write {OWN}"
+        raise BadSettings(file=shown(path), problem=problem, suggestion="")
+    return text
 
 
 def _hidden(parameter: re.Match[str]) -> str:

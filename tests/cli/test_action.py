@@ -109,12 +109,12 @@ def test_a_new_release_fails_where_a_table_is_old_and_passes_after_the_upgrade(
     assert storage_admin("lock", "--check", cwd=repository, DATABASE_URL=url, **versions) == 0
     for name in WORKFLOW["jobs"]:
         passed = run_action(repository, job(name), secrets, **versions)
-        assert (passed.code, annotated(passed.out), passed.outputs) == (0, [], {"exit-code": "0"})
+        assert (passed.code, annotated(passed.out), passed.outputs) == (0, [], {"exit-code": "0", "checked": "true"})
 
     # A pull request brings a newer release.
     for name in WORKFLOW["jobs"]:
         failed = run_action(repository, job(name), secrets)
-        assert (failed.code, failed.outputs) == (2, {"exit-code": "2"})
+        assert (failed.code, failed.outputs) == (2, {"exit-code": "2", "checked": "true"})
         [found] = annotated(failed.out)
         assert (found.level, found.properties["title"]) == ("error", "pending: flows")
         assert found.properties["file"] == "storage-admin.lock"
@@ -135,6 +135,21 @@ def test_a_new_release_fails_where_a_table_is_old_and_passes_after_the_upgrade(
     assert '{ name = "workflow_name", type = "VARCHAR" },' in new
 
 
+def test_a_check_that_could_not_be_made_is_not_to_be_uploaded(repository: Path) -> None:
+    secrets = {"secrets.SESSIONS_DB_URL": "sqlite:///nowhere.db"}
+    failed = run_action(repository, job("database"), secrets)
+    assert (failed.code, failed.outputs) == (1, {"exit-code": "1", "checked": "false"})
+    run = json.loads((repository / "storage-admin.sarif").read_text())["runs"][0]
+    assert (run["results"], run["invocations"][0]["executionSuccessful"]) == ([], False)
+    [example] = [block for block in (ROOT / "docs" / "ci.md").read_text().split("```") if "upload-sarif" in block]
+    steps = yaml.safe_load(example.partition("\n")[2])["jobs"]["database"]["steps"]
+    [check], [upload] = (
+        [step for step in steps if name in step["uses"]] for name in ("storage-admin@", "upload-sarif")
+    )
+    assert upload["if"] == f"always() && steps.{check['id']}.outputs.checked == 'true'"
+    assert "checked" in ACTION["outputs"]
+
+
 def test_inputs_of_the_action_reach_the_check_and_are_no_code(repository: Path) -> None:
     given = {"against": "offline", "tables": "agents\n teams=team", "fail-on": "none", "annotate": "requirements.txt"}
     passed = run_action(repository, given, {})
@@ -143,7 +158,7 @@ def test_inputs_of_the_action_reach_the_check_and_are_no_code(repository: Path) 
     assert (passed.code, [a.level for a in annotated(passed.out)]) == (0, ["warning"])
     hostile = '$(touch "$HOME/x") `touch y`'
     wrong = run_action(repository, {"against": "offline", "tables": hostile}, {})
-    assert (wrong.code, wrong.outputs) == (64, {"exit-code": "64"})
+    assert (wrong.code, wrong.outputs) == (64, {"exit-code": "64", "checked": "false"})
     assert [a.message.partition(" does not name")[0] for a in annotated(wrong.out)] == ["""'"$HOME/x")'"""]
     wrong = run_action(repository, {"against": "offline", "lock-file": hostile}, {})
     assert (wrong.code, f"{hostile}: there is no such file" in wrong.out) == (1, True)

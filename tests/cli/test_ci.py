@@ -89,7 +89,13 @@ def test_a_state_that_is_not_named_is_shown_and_does_not_fail(
         result = call("check", *all_states, *options, "-o", output)
         assert result.code == code
         assert all(name in result.out for name in ("old", "gone", "drifted", "newer"))
-        assert ("Not all of it fails this check" in result.err) == (code < 4)
+        said = "Nothing of it fails this check" if fail_on == "none" else "Not all of it fails this check"
+        assert (said in result.err) == (code < 4)
+
+
+def test_a_check_that_nothing_fails_says_so(call: Call, all_states: list[str]) -> None:
+    assert "Nothing of it fails this check: --fail-on none" in call("check", *all_states, "--fail-on", "none").err
+    assert "Not all of it fails this check: --fail-on pending" in call("check", *all_states, "--fail-on", "pending").err
 
 
 def test_a_state_that_there_is_not_is_refused_with_what_may_be_meant(call: Call) -> None:
@@ -123,6 +129,16 @@ def test_github_gets_an_annotation_and_a_summary(
     assert "\n".join(statements) in summary
     assert "| <code>old</code> | pending | no |" in summary
     assert "| <code>drifted</code> | drift | yes |" in summary
+
+
+def test_a_summary_that_cannot_be_written_changes_no_exit_code(
+    call: Call, all_states: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = call("check", *all_states, "-o", "github")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "/nodir/s.md")
+    after = call("check", *all_states, "-o", "github")
+    assert (after.code, after.out) == (before.code, before.out)
+    assert "No summary of this step: /nodir/s.md" in after.err
 
 
 def test_nothing_in_a_name_ends_an_annotation_or_a_cell(
@@ -329,13 +345,82 @@ def test_the_lock_file_is_written_when_something_is_different_and_checked_withou
     assert call("lock", "--check", *url).code == 0
     locked.admin().upgrade()
     assert call("lock", "--check", *url) == Result(
-        2, "", "storage-admin.lock is not what the database holds: 2 tables\n"
+        2,
+        "",
+        f"storage-admin.lock is not what the database holds: changed {locked.table('old')}. "
+        "To write it anew: storage-admin lock\n",
     )
     assert lock.read_text() == text
     assert call("lock", *url).code == 0
     assert call("check", "--against", "offline") == Result(0, "", "2 tables: 2 current\n")
     assert call("lock", locked.table("old"), "--lock-file", "one.lock", *url).code == 0
     assert call("check", "--against", "offline", "--lock-file", "one.lock").err == "1 table: 1 current\n"
+
+
+def test_a_check_of_the_lock_file_names_the_tables_that_differ(call: Call, sqlite: Database) -> None:
+    sqlite.admin().upgrade(["a=agent", "b=agent", "c=agent"])
+    lock, url = Path("storage-admin.lock"), ("--db-url", sqlite.url)
+    missing = call("lock", "--check", *url)
+    assert (
+        missing.code,
+        "storage-admin.lock is not what the database holds: there is no such file" in missing.err,
+    ) == (
+        2,
+        True,
+    )
+    call("lock", *url)
+    sqlite.run("DROP TABLE a; ALTER TABLE b ADD COLUMN mine TEXT")
+    sqlite.admin().upgrade(["d=team"])
+    said = call("lock", "--check", *url)
+    assert said.code == 2
+    assert "holds: changed b; new d; gone a. To write it anew: storage-admin lock\n" in said.err
+    assert (
+        "holds: changed b; gone a, c. To write it anew: storage-admin lock b\n"
+        in call("lock", "--check", "b", *url).err
+    )
+    call("lock", *url)
+    text = lock.read_text()
+    for old, new, words in (("head = 10", "head = 9", "it is of version 9"), ("# The", "#  The", "another one")):
+        lock.write_text(text.replace(old, new))
+        assert words in call("lock", "--check", *url).err
+    lock.write_text(text)
+    assert call("lock", "--check", *url).code == 0
+
+
+def test_the_lock_file_is_looked_for_as_the_settings_are_and_begun_beside_them(
+    call: Call, sqlite: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sqlite.admin().upgrade(["sessions=agent"], to=6)
+    inner = tmp_path / "app" / "src"
+    inner.mkdir(parents=True)
+    monkeypatch.chdir(inner)
+    url = ("--db-url", sqlite.url)
+    assert call("lock", *url).err == "storage-admin.lock: 1 table\n"  # no repository, no settings
+    (inner / "storage-admin.lock").unlink()
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "app" / "storage-admin.toml").touch()
+    written = call("lock", *url)
+    assert written.err == "../storage-admin.lock: 1 table\n"
+    assert call("lock", *url).err == "../storage-admin.lock: 1 table, unchanged\n"
+    assert call("check", "--against", "offline").code == 2
+    [found] = annotated(call("check", "--against", "offline", "-o", "github").out)
+    assert found.properties["file"] == "app/storage-admin.lock"
+    assert annotated(call("check", *url, "-o", "github").out) == [found]
+    (tmp_path / "app" / "storage-admin.lock").rename(tmp_path / "storage-admin.lock")
+    assert call("lock", "--check", *url).code == 0
+    assert call("lock", "--lock-file", "own.lock", *url).err == "own.lock: 1 table\n"
+
+
+def test_a_kind_that_there_is_not_is_a_mistake_of_the_file_with_its_line(call: Call, sqlite: Database) -> None:
+    sqlite.admin().upgrade(["sessions=agent"])
+    call("lock", "--db-url", sqlite.url)
+    lock = Path("storage-admin.lock")
+    lock.write_text(lock.read_text().replace('kinds = ["agent"]', 'kinds = ["agnt"]', 1))
+    line = next(number for number, line in enumerate(lock.read_text().split("\n"), 1) if line.startswith("    "))
+    wrong = call("check", "--against", "offline")
+    assert wrong.code == 1
+    assert f"storage-admin.lock: line {line}: " in wrong.err
+    assert "'agnt' is no kind of session. The kinds are: " in wrong.err
 
 
 def test_tables_and_a_schema_narrow_a_check_without_a_database_down(call: Call, locked: Database) -> None:
@@ -352,7 +437,7 @@ def test_what_is_wrong_with_a_check_without_a_database_is_said(call: Call) -> No
     missing = call("check", "--against", "offline", "-o", "github")
     assert missing.code == 1
     assert annotated(missing.out)[0].message == (
-        "storage-admin.lock: there is no such file. `storage-admin lock` writes it anew."
+        "storage-admin.lock: there is no such file. `storage-admin lock` writes it."
     )
     both = call("check", "--against", "offline", "--db-url", "sqlite:///x.db")
     assert (both.code, "leave out --db-url" in both.err) == (64, True)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 
 from storage_admin.catalog import load_catalog
+from storage_admin.cli import cli
 from storage_admin.schema import ColumnType
 from tests.cli.conftest import Result
 from tests.conftest import Database
@@ -231,3 +235,47 @@ def test_json_goes_to_stdout_and_talk_to_stderr(call: Call, old: Database) -> No
     for command in ("inspect", "plan", "check", "upgrade", "history"):
         result = call(command, "-o", "json", "--db-url", old.url)
         assert isinstance(json.loads(result.out), dict)
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_a_table_fits_the_terminal_and_a_pipe_gets_all_of_it(sqlite: Database, width: int) -> None:
+    name = "sessions_of_a_tenant_with_a_long_name"
+    sqlite.admin().upgrade([f"{name}=agent,team"], to=6)
+    program = [sys.executable, "-m", "storage_admin"]
+    for command in (["inspect"], ["check"], ["sessions", "stats"]):
+        arguments = [*program, *command, "--db-url", sqlite.url]
+        piped = subprocess.run(arguments, capture_output=True, text=True, check=False).stdout
+        shown = on_a_terminal(arguments, width)
+        rows = [line for line in shown.splitlines() if line]
+        assert len(rows) == len([line for line in piped.splitlines() if line])
+        assert max(map(len, rows)) <= width
+        assert ("…" in shown) == (width < max(map(len, piped.splitlines())))
+        assert "…" not in piped
+
+
+def test_what_a_version_changed_goes_on_in_a_next_line(call: Call) -> None:
+    narrow = on_a_terminal([sys.executable, "-m", "storage_admin", "versions"], 80)
+    assert max(map(len, narrow.splitlines())) <= 80
+    assert sorted(narrow.replace("-", "").split()) == sorted(call("versions").out.replace("-", "").split())
+
+
+def on_a_terminal(arguments: list[str], width: int) -> str:
+    """What a program prints on a terminal, without colours."""
+    primary, secondary = pty.openpty()
+    environment = os.environ | {"COLUMNS": str(width), "NO_COLOR": "1"}
+    with subprocess.Popen(arguments, stdout=secondary, stderr=subprocess.DEVNULL, env=environment):
+        os.close(secondary)
+        said = b""
+        try:
+            while part := os.read(primary, 65536):
+                said += part
+        except OSError:  # Linux's way to say that the program has ended
+            pass
+    os.close(primary)
+    return click.unstyle(said.decode())
+
+
+def test_no_first_sentence_is_cut_in_the_list_of_commands(call: Call) -> None:
+    listed = call("--help").out.partition("\nCommands:\n")[2].partition("\n\n")[0]
+    assert len(listed.splitlines()) == len(cli.commands)
+    assert "..." not in listed

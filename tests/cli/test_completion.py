@@ -133,3 +133,9 @@ def test_each_script_is_what_its_shell_reads(call: Call) -> None:
         if shutil.which(shell) is not None:
             subprocess.run([shell, "-n"], input=script.out, text=True, check=True)
     assert call("completion", "tcsh").code == 64
+
+
+def test_states_and_dialects_are_offered(typed: Callable[..., list[str]]) -> None:
+    assert typed("check", "--fail-on", "") == ["pending", "drift", "ahead", "none"]
+    assert typed("check", "--fail-on", "drift,") == ["drift,pending", "drift,ahead"]
+    assert typed("plan", "--sql", "--dialect", "my") == ["mysql", "mysql-5.7"]

@@ -57,3 +57,16 @@ def test_nothing_of_a_session_is_shown_while_somebody_works_with_it(call: Call, 
     assert "held-locks: pid" in result.out
     assert "INSERT INTO ai.sessions" in result.out
     assert "canary" not in result.out + result.err
+
+
+def test_what_many_tables_have_is_shown_three_times_and_counted(call: Call, sqlite: Database) -> None:
+    names = [f"t{number}" for number in range(6)]
+    sqlite.admin().upgrade([f"{name}=agent" for name in names])
+    for name in names:
+        sqlite.run(f"CREATE INDEX twice_{name} ON {name} (user_id)")
+    result = call("doctor", "--db-url", sqlite.url)
+    assert result.out.count("duplicate-indexes: ") == 4
+    assert "note     duplicate-indexes: 3 more of this rule; -o json has all\n" in result.out
+    assert "7 notes" in result.err
+    findings = call("doctor", "-o", "json", "--db-url", sqlite.url).json["findings"]
+    assert [finding["rule"] for finding in findings].count("duplicate-indexes") == 6

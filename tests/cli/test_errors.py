@@ -290,3 +290,23 @@ def test_a_damaged_file_is_named(call: Call, sqlite: Database) -> None:
     refused(result, 1, "malformed")
     with pytest.raises(sqlite3.DatabaseError):
         sqlite.run("SELECT * FROM sqlite_master")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["upgrade", "--wait", "nan"],
+        ["wait", "--timeout", "nan"],
+        ["wait", "--interval", "inf"],
+        ["doctor", "--long", "1e300"],
+        ["sessions", "prune", "--older-than", "90d", "--pause", "nan"],
+    ],
+)
+def test_a_length_of_time_that_is_none_is_refused(call: Call, sqlite: Database, words: list[str]) -> None:
+    refused(call(*words, "--db-url", sqlite.url), 64, f"Invalid value for '{words[-2]}'", "is no length of time")
+
+
+def test_an_argument_that_is_no_text_is_refused(call: Call, sqlite: Database) -> None:
+    word = b"caf\xe9".decode(errors="surrogateescape")  # as Python has it in sys.argv
+    refused(call("check", word, "--db-url", sqlite.url), 64, "The argument caf\\xe9 is no UTF-8.")
+    refused(call("inspect", "--db-url", f"sqlite:///{word}.db"), 64, "caf\\xe9.db is no UTF-8.")

@@ -52,6 +52,47 @@ def test_a_file_is_replaced_only_by_force(call: Call, sqlite: Database) -> None:
     assert not FILE.exists()
 
 
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_a_pyproject_gets_a_table_at_its_end_and_keeps_the_rest(call: Call, sqlite: Database, ending: str) -> None:
+    sqlite.admin().upgrade(["sessions=agent"], to=6)
+    before = f"# naïve{ending}[project]{ending}name = 'mine'{ending}[tool.ruff]{ending}line-length = 99"
+    project = Path("pyproject.toml")
+    project.write_bytes(before.encode())
+    project.chmod(0o640)
+    result = call("init", "pyproject.toml", "--force", "--db-url", sqlite.url)
+    assert (result.code, "not looked for" in result.err) == (0, False)
+    text = project.read_bytes().decode()
+    assert text.startswith(before + ending)
+    assert text.count("\n") == text.count(ending)
+    assert project.stat().st_mode & 0o777 == 0o640
+    assert loads(text) == {
+        "project": {"name": "mine"},
+        "tool": {"ruff": {"line-length": 99}, "storage-admin": {"db-url": sqlite.url}},
+    }
+    assert call("check").code == 2
+    again = call("init", "pyproject.toml", "--force", "--db-url", sqlite.url)
+    assert again.code == 64
+    assert project.read_bytes().decode() == text
+    project.write_text(text.replace("# [tool.storage-admin.t", "[tool.storage-admin.t").replace("# db-url", "db-url"))
+    assert set(read(project.absolute()).settings.targets) == {"staging"}
+
+
+def test_a_pyproject_that_cannot_take_a_table_stays_as_it_is(call: Call, sqlite: Database) -> None:
+    project = Path("pyproject.toml")
+    for before in ("tool = {ruff = {}}\n", "[project\n", "[tool]\nstorage-admin = {}\n"):
+        project.write_text(before)
+        assert call("init", "pyproject.toml", "--force", "--db-url", sqlite.url).code == 64
+        assert project.read_text() == before
+    project.unlink()
+    assert call("init", "pyproject.toml", "--db-url", sqlite.url).code == 0
+    assert loads(project.read_text()) == {"tool": {"storage-admin": {"db-url": sqlite.url}}}
+    project.write_text("[project]\n")
+    FILE.write_text("")
+    result = call("init", "pyproject.toml")
+    assert "storage-admin.toml: in it are the settings of this folder" in result.err
+    assert project.read_text() == "[project]\n"
+
+
 def test_a_database_that_is_not_reached_leaves_no_file(call: Call) -> None:
     assert call("init", "--db-url", "sqlite:///typo.db").code == 1
     assert not FILE.exists()

@@ -77,7 +77,29 @@ def test_a_second_revision_with_the_same_statements_is_refused(call: Call, sqlit
     again = call("revision", "--alembic", str(tmp_path), "--db-url", sqlite.url)
     assert again.code == 64
     assert f"{project.versions[0]} holds some of these statements already" in again.err
+    assert "Let that one run" in again.err
     assert len(project.versions) == 1
+
+
+def test_what_was_taken_away_after_its_revision_had_run_is_written_again_where_that_is_said(
+    call: Call, database: Database, tmp_path: Path
+) -> None:
+    old_agents(database)
+    project = project_with_a_revision(tmp_path, database)
+    command = ("revision", "--alembic", str(tmp_path), "--db-url", database.url)
+    assert call(*command).code == 0
+    project.upgrade()
+    assert "No file was written." in call(*command).err
+    if database.dialect.name == "sqlite":
+        database.run("DROP INDEX ix_sessions_team_session_id")
+    database.run(f"ALTER TABLE {database.table('sessions')} DROP COLUMN team_session_id")
+    again = call(*command)
+    assert again.code == 64
+    assert "and has run in" in again.err
+    assert "--again" in again.err
+    assert call(*command, "--again").code == 0
+    project.upgrade()
+    assert call("check", "--db-url", database.url).code == 0
 
 
 def test_of_several_heads_one_is_named(call: Call, sqlite: Database, tmp_path: Path) -> None:

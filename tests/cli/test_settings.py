@@ -92,6 +92,13 @@ def test_all_targets_are_taken_in_turn_and_the_gravest_code_is_the_exit_code(thr
     assert three("check", "--all-targets").code == 0
 
 
+def test_each_line_on_stderr_begins_with_the_target(three: Call) -> None:
+    said = [line for line in err(three("inspect", "--all-targets")) if line]
+    assert {line.partition(": ")[0] for line in said} == {"new", "old"}
+    assert not [line for line in said if not line.partition(": ")[2]]
+    assert "new: 1 table: 1 current. The newest version is 10." in said
+
+
 @pytest.mark.parametrize("command", ["check", "inspect", "plan", "upgrade"])
 def test_all_targets_are_one_document(three: Call, command: str) -> None:
     targets("new", "gone", "old")
@@ -194,10 +201,56 @@ def test_what_deletes_or_replaces_is_said_each_time(three: Call, monkeypatch: py
 
     named = [variable.option for variable in variables(cli)]
     assert "--lock-timeout" in named
-    assert not {"--yes", "--force"} & set(named)
+    assert not {"--yes", "--force", "--version", "--help"} & set(named)
     Path("out.jsonl").write_text("")
     monkeypatch.setenv("STORAGE_ADMIN_SESSIONS_EXPORT_FORCE", "1")
     assert three("sessions", "export", "--to", "out.jsonl", "--target", "old").code == 64
+
+
+def test_no_variable_takes_the_place_of_a_command(three: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("VERSION", "HELP", "CHECK_HELP"):
+        monkeypatch.setenv(f"STORAGE_ADMIN_{name}", "1")
+    assert three("check", "--target", "old").code == 2
+    monkeypatch.setenv("STORAGE_ADMIN_VERSION", "0.1.0")
+    assert three("check", "--target", "new").code == 0
+
+
+def test_a_variable_is_named_after_the_long_name_of_its_option() -> None:
+    from storage_admin.cli import cli
+    from storage_admin.cli.reference import commands, variables
+
+    named = {variable.name: variable for variable in variables(cli)}
+    own = {"STORAGE_ADMIN_TO_URL": "--to"}  # of `sessions copy`: it holds a password
+    assert own.items() <= {name: variable.option for name, variable in named.items()}.items()
+    for name, variable in named.items():
+        option = variable.option[2:].upper().replace("-", "_")
+        places = [command.upper().replace(" ", "_") for command in variable.commands]
+        known = {f"STORAGE_ADMIN_{option}", *(f"STORAGE_ADMIN_{place}_{option}" for place in places)}
+        assert name in known or own[name] == variable.option, name
+    read = {(command, variable.option) for variable in named.values() for command in variable.commands}
+    said = {"--yes", "--force", "--version"}
+    for command, found in commands(cli):
+        options = {max(param.opts, key=len) for param in found.params if param.opts[0].startswith("-")}
+        assert {(command, option) for option in options - said} <= read
+
+
+def test_the_variable_for_the_output_of_all_is_left_alone_where_a_command_lacks_that_form(
+    three: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STORAGE_ADMIN_TARGET", "old")
+    monkeypatch.setenv("STORAGE_ADMIN_OUTPUT", "github")
+    assert three("check").out.startswith("::error")
+    assert three("plan").out == three("plan", "-o", "table").out
+    assert three("sessions", "list").code == 0
+    monkeypatch.setenv("STORAGE_ADMIN_CHECK_OUTPUT", "json")
+    assert three("check").json["status"] == "outdated"
+    monkeypatch.setenv("STORAGE_ADMIN_PLAN_OUTPUT", "github")
+    result = three("plan")
+    assert result.code == 64
+    assert "It comes from STORAGE_ADMIN_PLAN_OUTPUT." in result.err
+    monkeypatch.setenv("STORAGE_ADMIN_OUTPUT", "gihtub")
+    assert "It comes from STORAGE_ADMIN_OUTPUT." in three("upgrade").err
+    assert three("upgrade").code == 64
 
 
 def test_the_settings_of_a_file_reach_the_work(three: Call) -> None:

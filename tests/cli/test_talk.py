@@ -51,13 +51,61 @@ def test_verbose_says_which_statements_are_sent_without_their_values(call: Call,
     result = call("upgrade", "--verbose", "--db-url", old.url)
     [added] = [line for line in result.err.splitlines() if "ADD COLUMN team_session_id" in line]
     assert added.startswith("Sent: ALTER TABLE")
+    assert not [line for line in result.err.splitlines() if len(line) > 400 and line.startswith("Sent: SELECT")]
+    assert re.search(r"^Sent: (SELECT \S*(advisory|GET_LOCK)|BEGIN IMMEDIATE)", result.err, flags=re.MULTILINE)
     assert call("check", "--db-url", old.url).err == "1 table: 1 current\n"  # no longer than the one command
+    listed = call("sessions", "list", "-v", "--db-url", old.url)
+    assert (listed.code, "Sent: SELECT" in listed.err) == (0, False)
     for command in (["list", "--user", "canary-user"], ["export", "--to", "out.jsonl", "--user", "canary-user"]):
-        said = call("sessions", *command, "-v", "--db-url", old.url).err
+        said = call("sessions", *command, "-vv", "--db-url", old.url).err
         assert re.search(r"^Sent: .*\bSELECT\b.*sessions", said, flags=re.MULTILINE)
         assert "canary-user" not in said
     if old.dialect.name == "postgresql":
         assert re.search(r"^Sent: COPY \(SELECT", said, flags=re.MULTILINE)
+
+
+def test_a_statement_is_in_its_record_once_and_verbose_may_be_a_variable(
+    call: Call, sqlite: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sqlite.admin().upgrade(["sessions=agent"], to=4)
+    monkeypatch.setenv("STORAGE_ADMIN_VERBOSE", "yes")
+    sent = [
+        record for record in records(call("upgrade", *JSON, "--db-url", sqlite.url)) if record["event"] == "statement"
+    ]
+    assert {record["message"] for record in sent} == {"Sent"}
+    assert "BEGIN IMMEDIATE" in [record["statement"] for record in sent]
+    assert not [record for record in sent if record["statement"].startswith("SELECT")]
+    monkeypatch.setenv("STORAGE_ADMIN_VERBOSE", "2")
+    assert "Sent: SELECT" in call("check", "--db-url", sqlite.url).err
+    assert call("check", "-q", "--db-url", sqlite.url).err == ""  # said here, before a habit
+
+
+def test_an_option_before_its_command_is_told_its_place(call: Call) -> None:
+    for words in (
+        ["--db-url", "sqlite:///x.db", "check"],
+        ["-o", "json", "check"],
+        ["sessions", "--user", "u", "list"],
+    ):
+        result = call(*words)
+        assert result.code == 64
+        assert "goes after the command." in result.err
+        assert "Did you mean" not in result.err
+    assert "No such option" in call("--tyop", "check").err
+
+
+@pytest.mark.parametrize("words", [["--bad", *JSON], ["--log-format=json", "--bad"], ["--bad", "--log-format=json"]])
+def test_what_cannot_be_read_is_a_record_where_records_are_wanted(call: Call, words: list[str]) -> None:
+    [misused] = records(call("check", *words))
+    assert (misused["error"], misused["exit_code"]) == ("NoSuchOption", 64)
+    assert call("check", *words, "--log-format", "text").err.startswith("Usage: ")
+    assert call("check", "--bad", "--", *words).err.startswith("Usage: ")
+
+
+def test_quiet_and_verbose_are_one_or_the_other(call: Call) -> None:
+    for words in (["-q", "check", "-v"], ["check", "-qv"], ["check", "-v", "--quiet"]):
+        result = call(*words, "--db-url", "sqlite:///typo.db")
+        assert result.code == 64
+        assert "Either --quiet or --verbose" in result.err
 
 
 def test_a_record_of_each_table_is_written_with_facts(call: Call, database: Database) -> None:

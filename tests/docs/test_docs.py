@@ -34,6 +34,9 @@ def test_the_manual_page_is_well_formed_and_knows_every_command_and_option() -> 
     for name, command in commands(cli):
         assert f"\n.SS storage-admin {name}" in said
         assert all(option in said for param in command.params for option in param.opts if option.startswith("--"))
+    for section in ("EXAMPLES", "SEE ALSO", "FILES"):
+        assert f"\n.SH {section}\n" in page
+    assert page.count(r"\fB\-\-db\-url\fR \fIURL\fR") == 1  # once for all commands
     lines = [line for line in page.splitlines() if line.startswith((".", "'"))]
     assert {line.split(" ")[0] for line in lines} <= {'.\\"', ".TH", ".SH", ".SS", ".PP", ".TP", ".B"}
     if shutil.which("groff") is not None:

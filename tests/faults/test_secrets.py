@@ -183,7 +183,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("file", FILES)
-@pytest.mark.parametrize("talk", [["--verbose"], ["--log-format", "json", "--verbose"]], ids=["text", "json"])
+@pytest.mark.parametrize("talk", [["-vv"], ["--log-format", "json", "-vv"]], ids=["text", "json"])
 def test_no_password_of_a_file_that_counts(silent: Silent, guarded: Server, file: str, talk: list[str]) -> None:
     text, secret = FILES[file]
     text = text.replace("{password}", PASSWORD).replace("{at}", f"{guarded.host}:{guarded.port}/postgres")
@@ -198,7 +198,7 @@ def test_no_password_in_what_is_written_or_offered(silent: Silent, guarded: Serv
     guarded.create("written")
     for place in ("right", "right in the query"):
         url = urls(guarded, "written")[place]
-        assert silent("init", "--force", "-v", DATABASE_URL=url).code == 0
+        assert silent("init", "--force", "-vv", DATABASE_URL=url).code == 0
         assert CANARY not in Path("storage-admin.toml").read_text()
     for name in PLACES:
         words = {"COMP_WORDS": "storage-admin\nupgrade\n", "COMP_CWORD": "2"}

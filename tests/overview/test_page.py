@@ -123,3 +123,40 @@ def test_the_file_is_there_when_it_is_whole_and_never_in_the_place_of_another(sq
     with pytest.raises(NoTablesFound):
         write_report(StorageAdmin(f"sqlite:///{folder}/empty.db"), folder / "empty.html")
     assert {file.name for file in folder.iterdir()} == {"report.html", "sessions.db", "empty.db"}
+
+
+def test_findings_of_one_rule_are_shown_three_times_wherever_they_stand(overview: Overview) -> None:
+    pairs = [Finding(rule, Level.NOTE, f"seen-{n}") for n in range(9) for rule in ("duplicate-indexes", "triggers")]
+    text = page(msgspec.structs.replace(overview, findings=tuple(pairs)))
+    assert text.count("<p><code>triggers</code> seen-") == 3
+    assert text.count("6 more of <code>duplicate-indexes</code>") == 1
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        (1_795_564_740, "on the day of"),  # 2026-11-24 23:59, a minute before the report
+        (1_795_478_400, "on the day of"),
+        (1_795_478_399, "1 day before"),
+        (1_795_392_001, "1 day before"),
+        (1_795_391_999, "2 days before"),
+    ],
+)
+def test_days_before_the_report_are_those_between_two_dates(overview: Overview, last: int, said: str) -> None:
+    now = 1_795_564_799  # 2026-11-24 23:59:59
+    tables = []
+    for view in overview.tables:
+        assert view.statistics is not None
+        tables.append(msgspec.structs.replace(view, statistics=msgspec.structs.replace(view.statistics, newest=last)))
+    text = page(msgspec.structs.replace(overview, tables=tuple(tables), made=now))
+    assert f"<small>{said} " in text
+
+
+def test_a_share_is_as_long_as_it_says(overview: Overview) -> None:
+    text = page(overview)
+    [ages] = re.findall(r"<caption>Sessions by their last use</caption>.*?</table>", text, flags=re.DOTALL)
+    widths = [float(width) for width in re.findall(r'width="([\d.]+)%"', ages)]
+    numbers = [int(cell) for cell in re.findall(r"</th><td>([\d,]+)</td>", ages)]
+    assert sum(numbers) == 5
+    assert widths == [100 * number / 5 for number in numbers]
+    assert re.search(r"<dt>Last used</dt><dd><time>\d{4}-\d\d-\d\d</time>", text)

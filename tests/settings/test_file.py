@@ -116,6 +116,9 @@ MISTAKES = {
     "[tool]\nstorage-admin = 1": r"must be a table",
     "tool = 1": r"tool.storage-admin must be a table \(line 1\)",
     "db-url = [": r"storage-admin.toml cannot be read: Invalid value",
+    "schema = 'x'\n[target.prod]\ndb-url = 'x'": r"target must be a text \(line 2\)\. Did you mean \[targets\.prod\]\?",
+    "\n[tool.storage_admin]\nschema = 'x'": r"\[tool\.storage_admin\] is read by nobody \(line 2\)\. "
+    r"Did you mean \[tool\.storage-admin\]\?",
     "\n[tool.storage-admin]\nschema = 1": r"schema must be a text \(line 3\)",
 }
 
@@ -125,6 +128,12 @@ def test_a_mistake_is_named_with_its_key_and_its_line(text: str) -> None:
     with pytest.raises(BadSettings, match=MISTAKES[text]) as failed:
         written(text)
     assert failed.value.exit_code == 64
+
+
+def test_settings_of_a_pyproject_under_a_wrong_name_are_not_passed_by(here: Path) -> None:
+    (here / "pyproject.toml").write_text("[project]\nname = 'x'\n[tool.storage_admin.targets.a]\ndb-url = 'x'\n")
+    with pytest.raises(BadSettings, match=r"^pyproject\.toml: \[tool\.storage_admin\] is read by nobody \(line 3\)"):
+        find(here)
 
 
 URLS = {

@@ -46,3 +46,12 @@ def test_a_name_that_is_taken_meanwhile_is_left(tmp_path: Path) -> None:
     write_whole(path, "third")
     assert path.read_text() == "third"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o664])
+def test_a_file_that_is_replaced_keeps_its_permissions(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "file"
+    path.write_text("first")
+    path.chmod(mode)
+    write_whole(path, "second")
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("second", mode)

@@ -36,8 +36,12 @@ def show(survey: Survey, results: Sequence[Result]) -> None:
     if any(sum(result.fails is fails for result in results) > SHOWN for fails in (True, False)):
         say(f"GitHub shows {SHOWN} errors and {SHOWN} warnings of a step; all are in its log and in its summary.")
     if file := os.environ.get(SUMMARY):
-        with Path(file).open("a", encoding="utf-8") as summary:
-            summary.write(_fitting(_summary(survey, results)))
+        try:
+            with Path(file).open("a", encoding="utf-8") as summary:
+                summary.write(_fitting(_summary(survey, results)))
+        except OSError as error:  # what the check found counts, not who is told of it
+            said = f"No summary of this step: {file}, which {SUMMARY} names, cannot be written: {error.strerror}"
+            say(said, level="warning")
 
 
 def failed(message: str) -> None:

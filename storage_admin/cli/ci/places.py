@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from storage_admin.errors import LockFileError
-from storage_admin.lockfile import LOCK_FILE, read_lock
-from storage_admin.settings.finding import OWN, SHARED
+from storage_admin.lockfile import read_lock
+from storage_admin.settings.finding import LOCK, OWN, SHARED, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -56,13 +56,13 @@ def in_file(file: Path) -> Callable[[Plan], Place | None]:
 
 def in_usual_files() -> Callable[[Plan], Place | None]:
     """The lock file, where it names the table; else what configures or requires storage-admin; else nowhere."""
-    lock = None
+    lock, path = None, nearest(Path.cwd(), LOCK)
     with suppress(LockFileError):  # a check of the database does not depend on it
-        lock = read_lock(Path(LOCK_FILE))
+        lock = read_lock(path) if path is not None else None
     known = {table.live.name for table in lock.tables} if lock else set()
     found = ((name, _ours(_lines(Path(name)))) for name in USUAL if Path(name).is_file())
     otherwise = next((Place(from_root(Path(name)), line) for name, line in found if line), None)
-    locked = in_lock(lock, Path(LOCK_FILE)) if lock else None
+    locked = in_lock(lock, path) if lock is not None and path is not None else None
     return lambda plan: locked(plan) if locked and plan.table in known else otherwise
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from storage_admin.cli.settings import not_by_habit
+from storage_admin.cli.settings import with_variables
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -26,7 +26,9 @@ class _Sessions(click.Group):
 
             modules = (listing, show, stats, rename, delete, export, copy, prune)
             found = [*(module.command for module in modules), load.import_command, load.restore_command]
-            self._loaded = {str(command.name): not_by_habit(command) for command in found}
+            self._loaded = {
+                str(command.name): with_variables(command, "sessions", str(command.name)) for command in found
+            }
         return self._loaded
 
     @commands.setter
@@ -36,7 +38,7 @@ class _Sessions(click.Group):
 
 @click.group("sessions", cls=_Sessions, no_args_is_help=True)
 def command() -> None:
-    """See, count, rename, delete, prune, export, import and copy the sessions in the tables.
+    """See, count, change and move the sessions in the tables.
 
     Without TABLE each takes all tables that it finds.
     """

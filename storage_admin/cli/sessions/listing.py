@@ -23,7 +23,9 @@ NAME_SHOWN = 40
     type=click.Choice(["updated", "created", "id"]),
     help="The newest first, or by table and id. Without it by the last activity, or by id where a table is large.",
 )
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Sessions on a page.")
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, metavar="N", help="Sessions on a page."
+)
 @click.option("--from", "place", metavar="PLACE", help="Go on where a page ended, which named this place.")
 @database_options
 @output_option

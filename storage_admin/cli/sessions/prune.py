@@ -14,6 +14,7 @@ from storage_admin.cli.options import (
     wait_option,
 )
 from storage_admin.cli.sessions.options import agreed, filter_of, open_sessions, whose_options
+from storage_admin.cli.settings import Duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,7 +30,7 @@ LEFT = 5  # the exit code of "somebody held it", as everywhere
 @whose_options
 @click.option("--keep-last", type=click.IntRange(min=1), metavar="N", help="Never the N newest of a user in a table.")
 @click.option("--max-rows", type=click.IntRange(min=1), metavar="N", help="Stop after so many.")
-@click.option("--pause", type=click.FloatRange(min=0), default=0, metavar="MS", help="Between two transactions.")
+@click.option("--pause", type=Duration(min=0), default=0, metavar="MS", help="Between two transactions.")
 @click.option(
     "--archive",
     type=click.Path(),
