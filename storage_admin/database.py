@@ -363,12 +363,12 @@ def transaction(
         for statement in opening:
             answers += _answer(connection, statement, ignored)
         yield answers
+        send(connection, "COMMIT")  # which a reader of a SQLite file may keep from its end
     except BaseException:
         with suppress(exc.SQLAlchemyError):  # a broken connection has rolled back already
             for statement in ("ROLLBACK", *closing):
                 send(connection, statement)
         raise
-    send(connection, "COMMIT")
     for statement in closing:
         send(connection, statement)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +11,9 @@ import sqlalchemy as sa
 
 from storage_admin.admin import StorageAdmin
 from storage_admin.database import dialect_of
-from storage_admin.errors import BadExport, NoSuchSession, UsageError
+from storage_admin.errors import BadExport, DatabaseBusy, NoSuchSession, UsageError
 from storage_admin.files import path_of
+from storage_admin.locking import Patience, attempts
 from storage_admin.messages import displayed_url
 from storage_admin.naming import parse_table
 from storage_admin.sessions import editing, listing, reading
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import URL, Connection, Engine
 
-    from storage_admin.locking import Patience
     from storage_admin.sessions.copying import Copied
     from storage_admin.sessions.editing import Changed
     from storage_admin.sessions.exporting import Exported
@@ -277,7 +277,8 @@ class Sessions:
 
         path = Path(archive) if archive is not None else None
         options = {"max_rows": max_rows, "pause": pause, "told": told, "total": total}
-        with self._opened(tables, writable=True) as (connection, found), span("prune", connection) as traced:
+        opened = self._opened_patiently(tables, patience or Patience())
+        with opened as (connection, found), span("prune", connection) as traced:
             report = prune(connection, found, old, path, patience, **options)
             traced.set(tables=len(report.tables), sessions=report.sessions, left=report.left)
         return report
@@ -315,6 +316,23 @@ class Sessions:
     ) -> Iterator[tuple[Connection, tuple[SessionTable, ...]]]:
         with self.admin.opened(tables, writable=writable) as (connection, plans):
             yield connection, session_tables(plans, self.admin.catalog, dialect_of(connection.engine))
+
+    @contextmanager
+    def _opened_patiently(
+        self, tables: Iterable[str] | None, patience: Patience
+    ) -> Iterator[tuple[Connection, tuple[SessionTable, ...]]]:
+        """To be written into, as soon as a file of SQLite lets its tables be looked at."""
+        busy: DatabaseBusy | None = None
+        for _ in attempts(patience):
+            with ExitStack() as stack:
+                try:
+                    opened = stack.enter_context(self._opened(tables, writable=True))
+                except DatabaseBusy as error:
+                    busy = error
+                    continue
+                yield opened
+                return
+        raise busy or AssertionError("there is always one attempt")
 
 
 def _with_total(told: Callable[[int, int | None, int], None], total: int | None) -> Callable[[int, int], None]:

@@ -12,9 +12,11 @@ import msgspec
 import sqlalchemy as sa
 
 from storage_admin.database import send
-from storage_admin.errors import QueryFailed, UsageError
+from storage_admin.errors import UsageError
+from storage_admin.messages import driver_message
 from storage_admin.sessions.archive import Archive, LeftOut, Manifest, TableCount, some_left_out
-from storage_admin.sessions.copy_out import copy_out, line_query, said_in_words
+from storage_admin.sessions.copy_out import copy_out, line_query
+from storage_admin.sessions.driver import in_words
 from storage_admin.sessions.formats import BASE64, OWN, Header, LineMaker, StoredText, form_of, split
 from storage_admin.sessions.sqlite_lines import SQLiteLines, has_rowid
 from storage_admin.sessions.tables import SESSION_ID
@@ -100,7 +102,16 @@ class Source:
         """The lines, some at a time.
 
         Raises:
-            UsageError: ``keyset``, and there is no primary key to go by.
+            UsageError: ``keyset``, and there is no primary key to go by. QueryFailed, DatabaseBusy.
+        """
+        with in_words(self.connection, str(self.table.name)):
+            yield from self.blocks()
+
+    def blocks(self) -> Iterator[list[bytes]]:
+        """As `lines`, for one who tries again.
+
+        Raises:
+            DBAPIError. UsageError: as `lines`.
         """
         if not self.keyset:
             yield from self._read(self.condition)
@@ -123,13 +134,12 @@ class Source:
     def _copied(self, condition: sa.ColumnElement[bool], limit: int | None = None) -> Iterator[list[bytes]]:
         large: list[bytes] = []
         query = line_query(self.table, self.columns, condition, limit)
-        with said_in_words(self.connection, str(self.table.name)):
-            for block in copy_out(self.connection, query):
-                if keys := [data for data in block if data.startswith(b'"')]:
-                    large += keys
-                    yield [data for data in block if not data.startswith(b'"')]
-                else:
-                    yield block
+        for block in copy_out(self.connection, query):
+            if keys := [data for data in block if data.startswith(b'"')]:
+                large += keys
+                yield [data for data in block if not data.startswith(b'"')]
+            else:
+                yield block
         for key in large:
             yield from self._alone(json.loads(key))
 
@@ -139,12 +149,13 @@ class Source:
         if not self.keyset:
             send(self.connection, "SAVEPOINT large")
         try:
-            with said_in_words(self.connection, str(self.table.name)):
-                yield from copy_out(self.connection, query)
-        except QueryFailed as error:
+            yield from copy_out(self.connection, query)
+        except sa.exc.DBAPIError as error:
+            if error.connection_invalidated:
+                raise
             if not self.keyset:
                 send(self.connection, "ROLLBACK TO SAVEPOINT large")
-            self.left_out.append(LeftOut(self.table.name, key, str(error.facts["problem"])))
+            self.left_out.append(LeftOut(self.table.name, key, driver_message(error)))
 
     def _made_by_sqlite(self, condition: sa.ColumnElement[bool], limit: int | None = None) -> Iterator[list[bytes]]:
         maker = SQLiteLines(self.connection, self.table, self.columns)

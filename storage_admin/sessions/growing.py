@@ -125,6 +125,8 @@ class GrowingArchive:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if not self.sessions:
+            self._remove()
         self._file.close()
 
     @property
@@ -167,7 +169,6 @@ class GrowingArchive:
     def finish(self, wanted: dict[str, Any]) -> Manifest | None:
         """Give the file its name and its manifest, which says what was wanted; None where nothing is in it."""
         if not self.sessions:
-            self._remove()
             return None
         self._write(self._closing())
         self._close()
@@ -205,7 +206,7 @@ class GrowingArchive:
             raise ArchiveNotWritten(path=self.partial, problem=error.strerror) from error
 
     def _remove(self) -> None:
-        self.partial.unlink()
+        self.partial.unlink(missing_ok=True)
         self._beside.unlink(missing_ok=True)
 
     def _refuse_another(self) -> None:
