@@ -25,7 +25,7 @@ from storage_admin.errors import (
     UsageError,
 )
 from storage_admin.sessions.archive import CHUNK, Archive, Manifest, TableCount, lock
-from storage_admin.sessions.formats import Header, Trailer, form_of, header_of, line, split
+from storage_admin.sessions.formats import End, Header, Trailer, form_of, header_of, line, split
 from storage_admin.sessions.tables import SESSION_ID
 from storage_admin.sessions.writers import compressor_for, refuse_without_package
 from storage_admin.version import __version__
@@ -177,6 +177,7 @@ class GrowingArchive:
         with Archive(self.path, compressor=compressor_for(self.compression)) as archive:
             while chunk := self._file.read(CHUNK):
                 archive.write(chunk)
+            archive.write(line(End(headers=len(self.counts), sessions=self.sessions)))
             archive.finish()
             manifest = Manifest(
                 tool=f"storage-admin {__version__}",
@@ -253,10 +254,10 @@ class GrowingArchive:
         found = header_of(parts, str(self.partial))
         if isinstance(found, Trailer):
             self._close()
-        elif found is not None:
+        elif isinstance(found, Header):
             self._close()
             self._open = found
-        elif self._open is None or SESSION_ID not in parts:
+        elif found is not None or self._open is None or SESSION_ID not in parts:
             raise ValueError("a session of no table, or without an id")
         else:
             self._sessions += 1

@@ -20,7 +20,7 @@ from storage_admin.schema import Column, ColumnType
 from storage_admin.sessions.ahead import ahead
 from storage_admin.sessions.archive import Archive, read_manifest, some_left_out, verify
 from storage_admin.sessions.copy_in import CopyIn
-from storage_admin.sessions.formats import COMPRESSIONS, Header, Line, Trailer, form_of, line
+from storage_admin.sessions.formats import COMPRESSIONS, End, Header, Line, Trailer, form_of, line
 from storage_admin.sessions.growing import refuse_unfinished
 from storage_admin.sessions.loading import TAKEN, load
 from storage_admin.sessions.parsing import Parser, Unfit
@@ -341,7 +341,7 @@ class _Rejects:
         self._archive: Archive | None = None
         self._header: Header | None = None
         self._written: Header | None = None
-        self._count = 0
+        self._headers = self._sessions = self._count = 0
         self.header: Header | None = None
 
     def __enter__(self) -> Self:
@@ -358,6 +358,7 @@ class _Rejects:
         if self.header is not None and self.header is not self._written:
             self._end_section()
             self._archive.write(line(self.header))
+            self._headers += 1
             self._written = self.header
         self._archive.write(data if data.endswith(b"\n") else data + b"\n")
         self._count += 1
@@ -367,6 +368,8 @@ class _Rejects:
         if self._archive is None:
             return None
         self._end_section()
+        if self._headers:
+            self._archive.write(line(End(headers=self._headers, sessions=self._sessions)))
         self._archive.finish()
         self._archive.commit(None)
         return self._path
@@ -374,4 +377,5 @@ class _Rejects:
     def _end_section(self) -> None:
         if self._written is not None and self._archive is not None:
             self._archive.write(line(Trailer(sessions=self._count)))
+            self._sessions += self._count
         self._count = 0

@@ -30,8 +30,9 @@ def test_an_export_says_what_it_wrote(call: Call, database: Database, tmp_path: 
 def test_an_export_to_standard_output_is_data_alone(call: Call, sqlite: Database) -> None:
     agents(sqlite, "s1")
     done = call("sessions", "export", "--to", "-", "--no-snapshot", "--db-url", sqlite.url)
-    head, row, tail = map(json.loads, done.out.splitlines())
+    head, row, tail, end = map(json.loads, done.out.splitlines())
     assert (head["storage_admin"], row["session_id"], tail["sessions"]) == (1, "s1", 1)
+    assert (end["headers"], end["sessions"]) == (1, 1)
     refused = call("sessions", "export", "--to", "-", "-o", "json", "--db-url", sqlite.url)
     assert refused.code == 64
 

@@ -68,7 +68,8 @@ def test_what_is_old_is_in_the_archive_and_the_rest_is_as_it_was(database: Datab
     lines = (tmp_path / "all.jsonl").read_bytes().splitlines()
     kept = (tmp_path / "old.jsonl").read_bytes().splitlines()
     assert kept[0] == lines[0]
-    assert sorted(kept[1:-1]) == sorted(lines[1:-1])[:10]
+    assert sorted(kept[1:-2]) == sorted(lines[1:-2])[:10]
+    assert kept[-2:] == [b'{"storage_admin":1,"sessions":10}', b'{"storage_admin":1,"headers":1,"sessions":10}']
     manifest = json.loads((tmp_path / "old.jsonl.manifest.json").read_text())
     assert (manifest["sessions"], manifest["filter"]["before"]) == (10, CUT)
     assert sorted(path.name for path in tmp_path.glob("old*")) == ["old.jsonl", "old.jsonl.manifest.json"]
@@ -215,7 +216,7 @@ def test_several_tables_are_in_one_archive_compressed_if_its_name_says_so(databa
     done = Sessions(database.url).prune(Old(CUT), archive=tmp_path / "old.jsonl.gz")
     assert {table.table.name: table.sessions for table in done.tables} == {"sessions": 10, "others": 2}
     rows = read(gzip.decompress((tmp_path / "old.jsonl.gz").read_bytes()))
-    assert [row["sessions"] for row in rows if "sessions" in row] == [2, 10]
+    assert [row["sessions"] for row in rows[:-1] if "sessions" in row] == [2, 10]
 
 
 def test_row_level_security_hides_nothing_from_the_numbers(postgres: Database, tmp_path: Path) -> None:
