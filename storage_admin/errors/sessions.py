@@ -92,8 +92,8 @@ class ArchiveNotWritten(StorageAdminError):
 
 
 class NotTheSamePrune(UsageError):
-    """{path} is what is left of another prune ({begun}), and holds the only copy of what that removed. This one is
-    {this}. Finish the other one, or choose another --archive.
+    """{path} is what is left of a prune of {begun}, and holds the only copy of what that removed. This one would be of
+    {this}. Finish the other one, or choose another archive.
     """
 
 

@@ -240,16 +240,26 @@ class Sessions:
         """What `prune` would remove of each table that has something old. It reads whole tables.
 
         Raises:
-            UsageError: the ``archive`` is not named as JSONL. ExtraMissing: it needs a package.
+            As `refuse_archive`, where the ``archive`` is named.
         """
-        from storage_admin.sessions.growing import compression_of
         from storage_admin.sessions.pruning import candidates
 
         if archive is not None:
-            compression_of(Path(archive))
+            self.refuse_archive(old, archive)
         with self._opened(tables) as (connection, found):
             counted = [candidates(connection, table, old) for table in found if old.wanted.fits(table)]
         return tuple(each for each in counted if each.sessions)
+
+    def refuse_archive(self, old: Old, archive: str | Path) -> None:
+        """Refuse what `prune` would refuse of an archive, before anything is counted or written.
+
+        Raises:
+            UsageError: it is not named as JSONL. ExtraMissing: it needs a package. FileExists.
+            NotTheSamePrune: it is what another prune left.
+        """
+        from storage_admin.sessions.pruning import archive_of
+
+        archive_of(self.admin.url, old, Path(archive)).refuse()
 
     def prune(
         self,

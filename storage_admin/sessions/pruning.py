@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from sqlalchemy import Connection
+    from sqlalchemy import URL, Connection
 
     from storage_admin.schema import TableName
     from storage_admin.sessions.archive import Manifest
@@ -356,13 +356,22 @@ def prune(
     if path is None:
         pruner = Pruner(connection, old, None, patience, **options)
         return PruneReport(_each(pruner, tables))
-    compression = compression_of(path)  # at the end, when it is needed, the rows are gone
-    source = {"database": displayed_url(connection.engine.url), "keep_last": old.keep_last, **old.wanted.given}
-    with GrowingArchive(path, compression, source) as archive:
+    with archive_of(connection.engine.url, old, path) as archive:
         pruner = Pruner(connection, old, archive, patience, **options)
         done = _each(pruner, tables)
         manifest = archive.finish({"before": old.before, "keep_last": old.keep_last, **old.wanted.given})
     return PruneReport(done, path if manifest is not None else None, manifest)
+
+
+def archive_of(url: URL, old: Old, path: Path) -> GrowingArchive:
+    """The archive of a prune, to be entered.
+
+    Raises:
+        UsageError: its name does not say JSONL. ExtraMissing: at the end, when it is needed, the rows are gone.
+    """
+    compression = compression_of(path)
+    source = {"database": displayed_url(url), **old.wanted.given, "keep_last": old.keep_last}
+    return GrowingArchive(path, compression, source)
 
 
 def _each(pruner: Pruner, tables: Sequence[SessionTable]) -> tuple[Pruned, ...]:
