@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 
 
 class Sessions:
-    """The sessions in the tables of one database. Where a method takes tables, None means all that are found.
+    """The sessions in the tables of one database. Where a method takes tables, None means all that are found,
+    and a text is one table.
 
     ``database`` is a URL, an SQLAlchemy engine, or a `StorageAdmin`.
 
@@ -147,7 +148,7 @@ class Sessions:
         from storage_admin.sessions.exporting import export
 
         place = Path(path) if path is not None else None
-        wanted, tables = wanted or Filter(), None if tables is None else list(tables)
+        wanted, tables = wanted or Filter(), tables if tables is None or isinstance(tables, str) else list(tables)
         counted = _with_total(told, self._estimate(wanted, tables)) if told is not None else None
         with self._opened(tables) as (connection, found), span("export", connection) as traced:
             done = export(connection, found, wanted, place, as_of_one_moment=snapshot, force=force, told=counted)
@@ -311,7 +312,7 @@ class Sessions:
 
     # --- inside --------------------------------------------------------------------------------------------
 
-    def _estimate(self, wanted: Filter, tables: Sequence[str] | None) -> int | None:
+    def _estimate(self, wanted: Filter, tables: Iterable[str] | None) -> int | None:
         if not wanted.empty:
             return None
         if self.admin.dialect.estimates_rows:

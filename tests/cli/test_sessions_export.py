@@ -25,6 +25,8 @@ def test_an_export_says_what_it_wrote(call: Call, database: Database, tmp_path: 
     forced = call("sessions", "export", table, "--to", "out.jsonl", "--user", "u1", "--force", "--db-url", database.url)
     assert (forced.code, forced.out) == (0, "")
     assert "1 session in" in forced.err
+    none = call("sessions", "export", "--to", "none.jsonl", "--user", "nobody", "--db-url", database.url)
+    assert (none.code, "Note: no session matches, so there is none in it\n" in none.err) == (0, True)
 
 
 def test_an_export_to_standard_output_is_data_alone(call: Call, sqlite: Database) -> None:

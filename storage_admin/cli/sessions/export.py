@@ -70,5 +70,7 @@ def show(done: Exported, output: str) -> None:
         out.emit(exported_document(done), output)
     for table in done.tables:
         out.say(f"{table.header.table}: {out.count_text(table.sessions, 'session')}")
+    if not done.sessions:
+        out.show_notes(["no session matches, so there is none in it"])
     where = done.path or "standard output"
     out.say(f"{out.count_text(done.sessions, 'session')} in {where}, {out.size_text(done.bytes)}")
