@@ -128,7 +128,7 @@ class UnsupportedDatabase(UsageError):
 
 
 class DriverMissing(UnsupportedDatabase):
-    """The driver of {driver} is not installed. Install it: {advice}."""
+    """The driver of {driver} is not installed. {advice}."""
 
 
 class RoleNeedsURL(UsageError):

@@ -117,7 +117,7 @@ class CannotImport(UsageError):
 
 
 class ColumnsMissing(StorageAdminError):
-    """{table} lacks columns that {file} has, and nothing of it was written: {columns}. {advice} or leave them out:
+    """{table} lacks columns that {file} has, and nothing of it was written: {columns}. {advice}
     {option}
     """
 

@@ -30,7 +30,7 @@ from storage_admin.sessions.tables import SESSION_ID, portable_type, session_tab
 from storage_admin.sessions.writers import compressor_for, refuse_without_package
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from sqlalchemy import Connection
@@ -302,10 +302,20 @@ class Import:
                 table=table.name,
                 file=self.where,
                 columns=", ".join(missing),
-                advice=f"Bring the table up to date (storage-admin upgrade {argument(table.name)}), add them,",
+                advice=self._advice(table, missing),
                 option=" ".join(f"--without {name}" for name in missing),
             )
         return tuple(column for column in usable if column.name in header.columns)
+
+    def _advice(self, table: SessionTable, missing: Sequence[str]) -> str:
+        """What brings these columns into a table: an upgrade, where a release has them."""
+        known = self.admin.catalog.target_for(table.kinds, self.admin.catalog.head, table.dialect.name).column_names
+        own = [name for name in missing if name not in known]
+        it = "it" if len(missing) == 1 else "them"
+        if len(own) == len(missing):
+            return f"No release has {it}: add {it} to the table, or leave {it} out:"
+        rest = f", add what no release has ({', '.join(own)})" if own else ""
+        return f"Bring the table up to date (storage-admin upgrade {argument(table.name)}){rest}, or leave {it} out:"
 
     # --- rows ----------------------------------------------------------------------------------------------
 

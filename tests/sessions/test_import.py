@@ -227,7 +227,9 @@ def test_columns_that_the_table_lacks_are_an_error_before_anything_is_written(
     database.run(f"ALTER TABLE {table} ADD COLUMN seen date; UPDATE {table} SET seen = '2026-01-31'")
     Sessions(database.url).export(tmp_path / "out.jsonl")
     database.run(f"DROP TABLE {table}")
-    with pytest.raises(ColumnsMissing, match="seen"):
+    with pytest.raises(
+        ColumnsMissing, match=r"seen\. No release has it: add it to the table, or leave it out: --without"
+    ):
         Sessions(database.url).load(tmp_path / "out.jsonl")
     assert database.run(f"SELECT count(*) FROM {table}") == [(0,)]
     Sessions(database.url).load(tmp_path / "out.jsonl", without=["seen"])

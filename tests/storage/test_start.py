@@ -154,9 +154,20 @@ def test_without_the_flag_nothing_is_read_or_written_and_the_error_says_what_to_
         assert "add column team_session_id" in told
         assert "auto_upgrade_schema=True" in told
         assert f"storage.upgrade_schema(), or run: storage-admin upgrade {table}=agent --db-url " in told
+        assert "***" not in told
     assert definition(database) == before
     assert storage.upgrade_schema().changed
     assert storage.read("s1").session_id == "s1"  # the same object, without a new start
+
+
+def test_a_command_that_a_password_would_be_missing_in_leaves_the_url_to_the_environment(postgres: Database) -> None:
+    table = old_agents(postgres)
+    storage = PostgresStorage("sessions", db_url=postgres.url.replace("postgres@", "postgres:secret@"))
+    with pytest.raises(SchemaOutdated) as refused:
+        storage.read("s1")
+    storage.db_engine.dispose()
+    said = f"or, with the URL in STORAGE_ADMIN_DB_URL, run: storage-admin upgrade {table}=agent"
+    assert str(refused.value).endswith(said)
 
 
 def test_the_manual_upgrade_always_upgrades_and_returns_what_it_did(database: Database) -> None:
