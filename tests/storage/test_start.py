@@ -344,3 +344,18 @@ def test_a_server_that_is_not_there_is_an_error_and_not_an_empty_answer() -> Non
         with pytest.raises(CannotConnect) as refused:
             call()
         assert "sesame" not in str(refused.value)
+
+
+def test_an_upgrade_at_start_up_says_nothing_of_alembic_in_the_log_of_an_application(sqlite: Database) -> None:
+    old_agents(sqlite)
+    program = """
+import logging, sys
+logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(name)s %(message)s")
+from storage_admin import SqliteStorage
+SqliteStorage("sessions", db_url=sys.argv[1], mode="agent", auto_upgrade_schema=True).get_all_session_ids()
+logging.getLogger("alembic.runtime.plugins").info("still heard: %s", "alembic" in sys.modules)
+"""
+    command = [sys.executable, "-c", program, sqlite.url]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.splitlines()
+    assert [line for line in said if line.startswith("alembic")] == ["alembic.runtime.plugins still heard: True"]
+    assert said[0].startswith("storage_admin.storage sessions (agent): ")
