@@ -135,7 +135,7 @@ def driver_of(connection: Connection) -> psycopg.Connection[Any]:
         UsageError: the driver is another one, which has no COPY of this kind.
     """
     if connection.dialect.driver != "psycopg":
-        raise UsageError(problem=f"{connection.dialect.driver} cannot do this; write postgresql+psycopg:// in the URL")
+        raise UsageError(problem=f"{connection.dialect.driver} cannot do this; write postgresql+psycopg:// in the URL.")
     return cast("psycopg.Connection[Any]", connection.connection.driver_connection)
 
 

@@ -56,7 +56,7 @@ def exported_columns(table: SessionTable) -> tuple[SessionColumn, ...]:
         UsageError: one has the name that says something about a row.
     """
     if any(column.name == OWN for column in table.columns):
-        raise UsageError(problem=f"{table.name} has a column {OWN}, a name that an export keeps for itself")
+        raise UsageError(problem=f"{table.name} has a column {OWN}, a name that an export keeps for itself.")
     return tuple(column for column in table.columns if not column.generated)
 
 
@@ -117,7 +117,7 @@ class Source:
             yield from self._read(self.condition)
             return
         if self.table.live.shape.primary_key != (SESSION_ID,):
-            problem = f"{self.table.name} has no primary key on {SESSION_ID} to go by; export it as one snapshot"
+            problem = f"{self.table.name} has no primary key on {SESSION_ID} to go by; export it as one snapshot."
             raise UsageError(problem=problem)
         if self.table.dialect.name == "sqlite":  # whose primary keys may be NULL, any number of times
             yield from self._read(sa.and_(self.condition, self.key.is_(None)))
@@ -229,7 +229,7 @@ def export(
     if form != ".jsonl" and len(tables) != 1:
         named = ", ".join(str(table.name) for table in tables) or "none"
         raise UsageError(
-            problem=f"a {form} file holds one table, and these are meant: {named}; take .jsonl, or name one"
+            problem=f"A {form} file holds one table, and these are meant: {named}; take .jsonl, or name one."
         )
     with Archive(path, force=force, compressor=compressor_for(compression)) as archive:
         held = snapshot(connection, tables[0].dialect.name) if tables and as_of_one_moment else nullcontext()

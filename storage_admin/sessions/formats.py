@@ -89,7 +89,7 @@ def form_of(path: Path) -> tuple[str, str]:
     compression = suffixes.pop() if suffixes and suffixes[-1] in COMPRESSIONS else ""
     if not suffixes or suffixes[-1] not in SUFFIXES or (suffixes[-1] == ".parquet" and compression):
         listed = "NAME.jsonl, NAME.jsonl.gz, NAME.jsonl.zst, NAME.csv or NAME.parquet"
-        raise UsageError(problem=f"{path.name}: the name of an export says its format: {listed}")
+        raise UsageError(problem=f"{path.name}: the name of an export says its format: {listed}.")
     return suffixes[-1], compression
 
 

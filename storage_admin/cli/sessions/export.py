@@ -47,7 +47,7 @@ def command(
 
     if path == "-" and output != "table":
         if typed("output"):
-            raise UsageError(problem="standard output is either the sessions (--to -) or the result (-o)")
+            raise UsageError(problem="Standard output is either the sessions (--to -) or the result (-o).")
         output = "table"
     sessions = open_sessions(db_url, schema)
     wanted, place = filter_of(sessions, options), None if path == "-" else path
