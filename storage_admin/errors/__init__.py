@@ -245,6 +245,10 @@ class NoSuchTable(DatabaseError):
     """
 
 
+class NoTableYet(NoSuchTable):
+    """There is no table {table} in {database}.{suggestion} To let the import create it, name its kind: {argument}"""
+
+
 class NoSuchSession(StorageAdminError):
     """There is no session {session_id!r} in {tables}. `storage-admin sessions list` shows which there are."""
 

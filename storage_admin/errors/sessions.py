@@ -129,7 +129,7 @@ class NotDeleted(StorageAdminError):
 
 
 class CopyDiffers(StorageAdminError):
-    """{target} does not hold all that {source} does: {tables}"""
+    """{target} does not hold all that {source} does:{tables}"""
 
     result: Any
 

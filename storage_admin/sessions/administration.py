@@ -119,7 +119,7 @@ class Sessions:
             UsageError: the filter is empty.
         """
         if wanted.empty:
-            raise UsageError(problem="an empty filter would delete every session; name ids or a user")
+            raise UsageError(problem="An empty filter would delete every session; name ids or a user.")
         with self._opened(tables, writable=True) as (connection, found):
             done = editing.delete(connection, found, wanted)
         return tuple(changed for changed in done if changed.sessions)
@@ -205,19 +205,21 @@ class Sessions:
     ) -> Copied:
         """Bring sessions into another database, as they are at one moment, and compare the two at the end.
 
-        Tables that are not there are created, others are upgraded first, and so is a file of SQLite. The same again
-        brings in what is missing. With ``verify_only`` nothing is written. The other arguments are those of `load`.
+        Tables that are not there are created, others are upgraded first. A file of SQLite has to be there, but for
+        ``StorageAdmin(target, create=True)``. The same again brings in what is missing. With ``verify_only`` nothing is
+        written. The other arguments are those of `load`.
 
         Raises:
             CopyDiffers: the target does not hold all of it, but for what was to be kept there; its ``result`` is what
-            would be returned. And as `load`, and as `StorageAdmin.upgrade`.
+            would be returned. SomeLeftOut: rows were rejected, and nothing was compared. And as `load`, and as
+            `StorageAdmin.upgrade`.
         """
         from storage_admin.sessions.copying import Copied, Copy, refuse_differences
 
-        admin = target if isinstance(target, StorageAdmin) else StorageAdmin(target, create=not verify_only)
+        admin = target if isinstance(target, StorageAdmin) else StorageAdmin(target)
         refuse_without_id(without)
         if is_same_database(admin.url, self.admin.url):
-            raise UsageError(problem="that is the same database; a copy goes into another one")
+            raise UsageError(problem="That is the same database; a copy goes into another one.")
         wanted = wanted or Filter()
         copy = Copy(
             admin,
@@ -366,4 +368,4 @@ def refuse_without_id(without: Iterable[str]) -> None:
         UsageError
     """
     if SESSION_ID in without:
-        raise UsageError(problem=f"{SESSION_ID} cannot be left out: sessions are told apart by it")
+        raise UsageError(problem=f"{SESSION_ID} cannot be left out: sessions are told apart by it.")

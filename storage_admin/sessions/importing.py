@@ -12,7 +12,7 @@ from sqlalchemy import exc
 from typing_extensions import Self
 
 from storage_admin.database import dialect_of
-from storage_admin.errors import BadExport, CannotImport, ColumnsMissing
+from storage_admin.errors import BadExport, CannotImport, ColumnsMissing, NoSuchTable, NoTableYet
 from storage_admin.executor import add_columns
 from storage_admin.messages import query_error
 from storage_admin.naming import TableRef, argument
@@ -28,6 +28,7 @@ from storage_admin.sessions.readers import reading
 from storage_admin.sessions.row_loading import IntoMySQL, IntoSQLite
 from storage_admin.sessions.tables import SESSION_ID, portable_type, session_tables
 from storage_admin.sessions.writers import compressor_for, refuse_without_package
+from storage_admin.texts import count_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -81,11 +82,14 @@ class LoadedTable(msgspec.Struct):
 
 
 class Loaded(msgspec.Struct):
-    """What became of a file. ``rejected`` has the first rows that did not go in, ``rejects`` is the file with all."""
+    """What became of a file. ``rejected`` has the first rows that did not go in, ``rejects`` is the file with all,
+    ``old_rejects`` one that an earlier run left under this name.
+    """
 
     tables: list[LoadedTable] = msgspec.field(default_factory=list)
     rejected: list[Rejected] = msgspec.field(default_factory=list)
     rejects: Path | None = None
+    old_rejects: Path | None = None
 
     @property
     def sessions(self) -> int:
@@ -181,9 +185,11 @@ class Import:
             finally:
                 self.loaded.rejects = self.rejects.finish()
         if count := sum(table.rejected for table in self.loaded.tables):
-            summary = f"{count:,} rows did not go in; they are in {self.loaded.rejects}:"
+            them = "it is" if count == 1 else "they are"
+            summary = f"{count_text(count, 'row')} did not go in; {them} in {self.loaded.rejects}:"
             taken = any(rejected.problem == TAKEN for rejected in self.loaded.rejected)
             raise some_left_out(summary, self.loaded.rejected, count, self.loaded, SETTLED if taken else "")
+        self.loaded.old_rejects = self.rejects.left()
         return self.loaded
 
     def _section(self, section: Section) -> None:
@@ -223,8 +229,11 @@ class Import:
     @contextmanager
     def _target(self, header: Header | None) -> Iterator[tuple[Connection, SessionTable, LoadedTable]]:
         ref = self._ref(header)
-        with self.admin.opened([ref], writable=True) as (_, [plan]):
-            created = plan.live is None
+        try:
+            with self.admin.opened([ref], writable=True) as (_, [plan]):
+                created = plan.live is None
+        except NoSuchTable as error:
+            raise NoTableYet(**error.facts) from None
         if created:
             self._create(ref, header)
         with self._table(ref) as (connection, table):
@@ -383,6 +392,10 @@ class _Rejects:
         self._archive.finish()
         self._archive.commit(None)
         return self._path
+
+    def left(self) -> Path | None:
+        """The file of this name, which is not ours, and may be all that there is of what somebody sent us."""
+        return self._path if self._path.is_file() else None
 
     def _end_section(self) -> None:
         if self._written is not None and self._archive is not None:

@@ -286,6 +286,12 @@ def test_a_column_is_named_as_it_is_called_where_postgres_refuses_a_value(postgr
         Sessions(postgres.url).load(path, f"{table}=agent")
     assert [row.line for row in failed.value.result.rejected] == [1, 2]
     assert not re.search(r"\bc\d", failed.value.result.rejected[0].problem)
+    assert "storage_admin_staging" not in str(failed.value)
+    half = tmp_path / "half.jsonl"  # the server's context has a line for the JSON, and one for our COPY
+    half.write_bytes(b'{"session_id":"s9","memory":{"a":"\\ud800"}}')
+    with pytest.raises(SomeLeftOut, match="invalid input syntax for type json") as failed:
+        Sessions(postgres.url).load(half, f"{table}=agent")
+    assert "COPY" not in str(failed.value)
 
 
 def test_a_table_with_retired_columns_is_created_with_them(database: Database, tmp_path: Path) -> None:
