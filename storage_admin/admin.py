@@ -61,7 +61,7 @@ REFUSED = (Status.DRIFTED, Status.AHEAD)
 class StorageAdmin:
     """The session tables of one database.
 
-    Where a method takes tables, None means all that are found, and an empty list means none.
+    Where a method takes tables, None means all that are found, an empty list means none, and a text is one table.
 
     ``database`` is a URL or an SQLAlchemy engine; an engine is used as it is and never disposed of. ``schema`` limits
     the search and is where a table without a schema is created (on PostgreSQL `ai` by default, as in Agno).

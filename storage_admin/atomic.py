@@ -29,7 +29,7 @@ def refuse(path: Path, *, force: bool) -> None:
     if path.exists() and not path.is_file():  # a rename would put a file in the place of /dev/null
         raise NotWrittenToFile(path=path, problem="it is there, and is no ordinary file")
     if path.exists() and not force:
-        raise FileExists(path=path, otherwise=", or give --force to replace it")
+        raise FileExists(path=path, otherwise=", or give --force to replace it (force=True in Python)")
 
 
 def write_whole(path: Path, text: str, *, replace: bool = True) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from storage_admin.dialects import SINGLESTORE, dialect_named
 from storage_admin.errors import CatalogError, KindNotInVersion, ReleasedFileChanged, UnknownKind, UnknownVersion
 from storage_admin.schema import Column, ColumnType, Index, TableSchema
 from storage_admin.texts import did_you_mean
@@ -122,9 +123,10 @@ class Catalog(msgspec.Struct, frozen=True, eq=False, dict=True):
         """The union of the definitions of some kinds at a version, as one database product (by name) has it.
 
         Raises:
-            UnknownKind, UnknownVersion, KindNotInVersion
+            UnknownKind, UnknownVersion, KindNotInVersion. UnsupportedDatabase: no such product is known.
         """
-        return self._target(tuple(kinds), version, dialect)
+        product = dialect if dialect == SINGLESTORE.name else dialect_named(dialect).name
+        return self._target(tuple(kinds), version, product)
 
     @lru_cache(maxsize=512)  # noqa: B019 - a catalogue lives as long as the process
     def _target(self, kinds: tuple[str, ...], number: int, dialect: str) -> TableSchema:

@@ -55,6 +55,9 @@ CONNECT_SECONDS = 10
 DEAD_IN_A_POOL = 30  # connections, that are tried before it is given up
 PREPARED = "storage_admin_prepared"
 
+# Of drivers that SQLAlchemy knows.
+PACKAGES = {"psycopg2": "psycopg2-binary", "pg8000": "pg8000"}
+
 # What people write, and the driver that we bring.
 DRIVERS = {
     "postgres": "postgresql+psycopg",
@@ -183,7 +186,9 @@ def _server_engine(url: URL, **options: Any) -> Engine:
     try:
         return create_engine(url, connect_args=arguments, hide_parameters=True, **options)
     except (ModuleNotFoundError, exc.NoSuchModuleError):
-        advice = "or write postgresql+psycopg://, whose driver comes with storage-admin"
+        package = PACKAGES.get(url.get_driver_name(), "")
+        install = f"Install it (pip install {package}), or write" if package else "Write"
+        advice = f"{install} postgresql+psycopg://, whose driver comes with storage-admin"
         raise DriverMissing(driver=url.drivername, advice=advice) from None
 
 
@@ -199,7 +204,7 @@ def _mysql_engine(url: URL, **options: Any) -> Engine:
     try:
         return create_engine(url, connect_args=arguments, hide_parameters=True, **options)
     except (ModuleNotFoundError, exc.NoSuchModuleError):
-        raise DriverMissing(driver=url.drivername, advice="pip install 'storage-admin[mysql]'") from None
+        raise DriverMissing(driver=url.drivername, advice="Install it: pip install 'storage-admin[mysql]'") from None
 
 
 def dialect_of(engine: Engine) -> Dialect:
@@ -363,12 +368,12 @@ def transaction(
         for statement in opening:
             answers += _answer(connection, statement, ignored)
         yield answers
+        send(connection, "COMMIT")  # which a reader of a SQLite file may keep from its end
     except BaseException:
         with suppress(exc.SQLAlchemyError):  # a broken connection has rolled back already
             for statement in ("ROLLBACK", *closing):
                 send(connection, statement)
         raise
-    send(connection, "COMMIT")
     for statement in closing:
         send(connection, statement)
 

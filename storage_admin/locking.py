@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from storage_admin.errors import UsageError
 from storage_admin.messages import says
 
 if TYPE_CHECKING:
@@ -49,12 +50,20 @@ class Patience(msgspec.Struct, frozen=True):
     ``allow_copy``: where MySQL can do something in no other way, let it copy the table, which holds its writers up for
     as long as that takes. ``told`` gets whom an upgrade waits for, after two seconds and every 15, and when that is
     somebody else; from the thread that waits.
+
+    Raises:
+        UsageError: less than a millisecond, which would mean forever to PostgreSQL, or a negative time.
     """
 
     lock_timeout_ms: int = 200
     wait_seconds: float = 60.0
     allow_copy: bool = False
     told: Callable[[Waiting], None] | None = None
+
+    def __post_init__(self) -> None:
+        if not (self.lock_timeout_ms >= 1 and self.wait_seconds >= 0):
+            problem = f"lock_timeout_ms is 1 or more, and wait_seconds 0 or more; these are {self.lock_timeout_ms} and"
+            raise UsageError(problem=f"{problem} {self.wait_seconds}.")
 
 
 class Watch:

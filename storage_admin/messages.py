@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -21,8 +22,10 @@ TELLING = frozenset({1062, 1264, 1265, 1292, 1366, 1406, 1411, 1525, 3140, 3141}
 WORD = 6
 # A URL where none belongs was not read as one, so that its secret is not known. With "password" it is our own example.
 STRAY = re.compile(r"(?<=:/)(/?[^\s/:@]*):(?!password@)[^\s@]+@")
-# Lines of a driver's message: what may hold stored values, and what our own advice says better.
-NOT_SAID = ("DETAIL:", "LINE ", "^", "CONTEXT:", "Is the server running")
+# Lines of a driver's message: what may hold stored values, and what our own advice says better. PostgreSQL's context
+# comes last, and has a line for each thing around.
+NOT_SAID = ("DETAIL:", "LINE ", "^", "Is the server running")
+AROUND = "CONTEXT:"
 SECRET_QUERY = re.compile(r"password|secret|token|passfile|sslkey", re.IGNORECASE)
 
 
@@ -91,7 +94,7 @@ def driver_message(error: exc.DBAPIError) -> str:
     said = str(arguments[1]) if numbered else str(error.orig)
     if numbered and arguments[0] in TELLING:
         said = said.split("'", 1)[0].split('"', 1)[0].rstrip() + " ..."
-    lines = [line.strip() for line in said.splitlines()]
+    lines = [line.strip() for line in takewhile(lambda line: not line.startswith(AROUND), said.splitlines())]
     kept = [line for line in lines if line and not line.startswith(NOT_SAID)]
     return "; ".join(kept[:2]).rstrip(".?")
 

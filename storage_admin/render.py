@@ -13,8 +13,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from alembic.migration import MigrationContext
-from alembic.operations import Operations
 from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy.dialects import mysql, postgresql, sqlite
@@ -24,6 +22,7 @@ from typing_extensions import assert_never
 
 from storage_admin.alters import combined
 from storage_admin.changes import AddColumn, CreateIndex, CreateSchema, CreateTable, RebuildIndex, SetDefault
+from storage_admin.operations import MigrationContext, Operations
 from storage_admin.schema import TableName
 from storage_admin.texts import one_line
 

@@ -55,7 +55,7 @@ def command(
     from storage_admin.reports import Outcome
 
     if file != "-" and not file.lower().endswith(SUFFIXES):
-        problem = f"{file!r} is no name for a page: the first argument is FILE.html, or - for standard output"
+        problem = f"{file!r} is no name for a page: the first argument is FILE.html, or - for standard output."
         raise UsageError(problem=problem)
     admin = open_admin(db_url, schema)
     limit, named = 0 if no_statistics else count_up_to, tables or None

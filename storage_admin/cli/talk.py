@@ -13,7 +13,7 @@ import click
 from click.core import ParameterSource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -148,6 +148,9 @@ class Voice:
         """Say what is wrong with the command line; return the exit code for it."""
         code = 64 if isinstance(error, click.UsageError) else 1
         error = _naming_the_variable(_naming_the_place(error))
+        if isinstance(error, click.NoSuchOption) and error.possibilities:
+            meant = _meant(error.option_name, error.possibilities)
+            error = click.NoSuchOption(error.option_name, possibilities=meant, ctx=error.ctx)
         if self.json:
             message = self.redacted(error.format_message())
             self(message, event="error", level="error", error=type(error).__name__, exit_code=code)
@@ -159,6 +162,14 @@ class Voice:
 
 
 voice = Voice()
+
+
+def _meant(option: str, known: Iterable[str]) -> list[str]:
+    """Those options that are as similar without the dashes, which all have."""
+    import difflib
+
+    names = {each.lstrip("-"): each for each in known}
+    return [names[each] for each in difflib.get_close_matches(option.lstrip("-"), names)]
 
 
 def colour_wanted() -> bool | None:

@@ -122,6 +122,8 @@ def _round_trip(connection: Connection) -> Finding:
         send(connection, "SELECT 1").close()
         taken.append((time.perf_counter() - started) * 1000)
     took = median(taken)
+    if connection.dialect.name == "sqlite":  # where nothing goes over a line
+        return Finding("connection", Level.OK, "the file can be read")
     seen = f"connected; a round trip takes {took:.1f} ms"
     if took < SLOW_MS:
         return Finding("connection", Level.OK, seen)

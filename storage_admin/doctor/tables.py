@@ -48,7 +48,8 @@ def _by_status(plans: tuple[Plan, ...]) -> Iterator[Finding]:
         seen = f"a newer storage-admin upgraded {_named(ahead)}"
         yield Finding("ahead-tables", Level.PROBLEM, seen, "Upgrade this storage-admin.", _names(ahead))
     if not (behind or drifted or ahead):
-        yield Finding("outdated-tables", Level.OK, f"all {len(plans):,} session tables are current", "", _names(plans))
+        seen = "the session table is current" if len(plans) == 1 else f"all {len(plans):,} session tables are current"
+        yield Finding("outdated-tables", Level.OK, seen, "", _names(plans))
 
 
 def _named(plans: list[Plan]) -> str:

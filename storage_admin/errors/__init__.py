@@ -128,7 +128,7 @@ class UnsupportedDatabase(UsageError):
 
 
 class DriverMissing(UnsupportedDatabase):
-    """The driver of {driver} is not installed. Install it: {advice}."""
+    """The driver of {driver} is not installed. {advice}."""
 
 
 class RoleNeedsURL(UsageError):
@@ -243,6 +243,10 @@ class NoSuchTable(DatabaseError):
     """There is no table {table} in {database}.{suggestion} `storage-admin inspect` shows which there are. To create it:
     storage-admin upgrade {argument}
     """
+
+
+class NoTableYet(NoSuchTable):
+    """There is no table {table} in {database}.{suggestion} To let the import create it, name its kind: {argument}"""
 
 
 class NoSuchSession(StorageAdminError):

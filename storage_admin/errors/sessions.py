@@ -92,8 +92,8 @@ class ArchiveNotWritten(StorageAdminError):
 
 
 class NotTheSamePrune(UsageError):
-    """{path} is what is left of another prune ({begun}), and holds the only copy of what that removed. This one is
-    {this}. Finish the other one, or choose another --archive.
+    """{path} is what is left of a prune of {begun}, and holds the only copy of what that removed. This one would be of
+    {this}. Finish the other one, or choose another archive.
     """
 
 
@@ -117,7 +117,7 @@ class CannotImport(UsageError):
 
 
 class ColumnsMissing(StorageAdminError):
-    """{table} lacks columns that {file} has, and nothing of it was written: {columns}. {advice} or leave them out:
+    """{table} lacks columns that {file} has, and nothing of it was written: {columns}. {advice}
     {option}
     """
 
@@ -129,7 +129,7 @@ class NotDeleted(StorageAdminError):
 
 
 class CopyDiffers(StorageAdminError):
-    """{target} does not hold all that {source} does: {tables}"""
+    """{target} does not hold all that {source} does:{tables}"""
 
     result: Any
 

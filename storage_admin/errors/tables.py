@@ -32,8 +32,8 @@ class SchemaAhead(TableError):
 
 class SchemaOutdated(TableError):
     """{table} is outdated for {kind} sessions, and nothing was read or written; pending: {missing}. To upgrade it at
-    start-up, build the storage with auto_upgrade_schema=True; to do it once, call storage.upgrade_schema(), or run:
-    storage-admin upgrade {argument} --db-url {url}
+    start-up, build the storage with auto_upgrade_schema=True; to do it once, call storage.upgrade_schema(), or{where}
+    run: storage-admin upgrade {argument}{option}
     """
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +11,9 @@ import sqlalchemy as sa
 
 from storage_admin.admin import StorageAdmin
 from storage_admin.database import dialect_of
-from storage_admin.errors import BadExport, NoSuchSession, UsageError
+from storage_admin.errors import BadExport, DatabaseBusy, NoSuchSession, UsageError
 from storage_admin.files import path_of
+from storage_admin.locking import Patience, attempts
 from storage_admin.messages import displayed_url
 from storage_admin.naming import parse_table
 from storage_admin.sessions import editing, listing, reading
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import URL, Connection, Engine
 
-    from storage_admin.locking import Patience
     from storage_admin.sessions.copying import Copied
     from storage_admin.sessions.editing import Changed
     from storage_admin.sessions.exporting import Exported
@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 
 
 class Sessions:
-    """The sessions in the tables of one database. Where a method takes tables, None means all that are found.
+    """The sessions in the tables of one database. Where a method takes tables, None means all that are found,
+    and a text is one table.
 
     ``database`` is a URL, an SQLAlchemy engine, or a `StorageAdmin`.
 
@@ -118,7 +119,7 @@ class Sessions:
             UsageError: the filter is empty.
         """
         if wanted.empty:
-            raise UsageError(problem="an empty filter would delete every session; name ids or a user")
+            raise UsageError(problem="An empty filter would delete every session; name ids or a user.")
         with self._opened(tables, writable=True) as (connection, found):
             done = editing.delete(connection, found, wanted)
         return tuple(changed for changed in done if changed.sessions)
@@ -147,7 +148,7 @@ class Sessions:
         from storage_admin.sessions.exporting import export
 
         place = Path(path) if path is not None else None
-        wanted, tables = wanted or Filter(), None if tables is None else list(tables)
+        wanted, tables = wanted or Filter(), tables if tables is None or isinstance(tables, str) else list(tables)
         counted = _with_total(told, self._estimate(wanted, tables)) if told is not None else None
         with self._opened(tables) as (connection, found), span("export", connection) as traced:
             done = export(connection, found, wanted, place, as_of_one_moment=snapshot, force=force, told=counted)
@@ -204,19 +205,21 @@ class Sessions:
     ) -> Copied:
         """Bring sessions into another database, as they are at one moment, and compare the two at the end.
 
-        Tables that are not there are created, others are upgraded first, and so is a file of SQLite. The same again
-        brings in what is missing. With ``verify_only`` nothing is written. The other arguments are those of `load`.
+        Tables that are not there are created, others are upgraded first. A file of SQLite has to be there, but for
+        ``StorageAdmin(target, create=True)``. The same again brings in what is missing. With ``verify_only`` nothing is
+        written. The other arguments are those of `load`.
 
         Raises:
             CopyDiffers: the target does not hold all of it, but for what was to be kept there; its ``result`` is what
-            would be returned. And as `load`, and as `StorageAdmin.upgrade`.
+            would be returned. SomeLeftOut: rows were rejected, and nothing was compared. And as `load`, and as
+            `StorageAdmin.upgrade`.
         """
         from storage_admin.sessions.copying import Copied, Copy, refuse_differences
 
-        admin = target if isinstance(target, StorageAdmin) else StorageAdmin(target, create=not verify_only)
+        admin = target if isinstance(target, StorageAdmin) else StorageAdmin(target)
         refuse_without_id(without)
         if is_same_database(admin.url, self.admin.url):
-            raise UsageError(problem="that is the same database; a copy goes into another one")
+            raise UsageError(problem="That is the same database; a copy goes into another one.")
         wanted = wanted or Filter()
         copy = Copy(
             admin,
@@ -240,16 +243,26 @@ class Sessions:
         """What `prune` would remove of each table that has something old. It reads whole tables.
 
         Raises:
-            UsageError: the ``archive`` is not named as JSONL. ExtraMissing: it needs a package.
+            As `refuse_archive`, where the ``archive`` is named.
         """
-        from storage_admin.sessions.growing import compression_of
         from storage_admin.sessions.pruning import candidates
 
         if archive is not None:
-            compression_of(Path(archive))
+            self.refuse_archive(old, archive)
         with self._opened(tables) as (connection, found):
             counted = [candidates(connection, table, old) for table in found if old.wanted.fits(table)]
         return tuple(each for each in counted if each.sessions)
+
+    def refuse_archive(self, old: Old, archive: str | Path) -> None:
+        """Refuse what `prune` would refuse of an archive, before anything is counted or written.
+
+        Raises:
+            UsageError: it is not named as JSONL. ExtraMissing: it needs a package. FileExists.
+            NotTheSamePrune: it is what another prune left.
+        """
+        from storage_admin.sessions.pruning import archive_of
+
+        archive_of(self.admin.url, old, Path(archive)).refuse()
 
     def prune(
         self,
@@ -277,7 +290,8 @@ class Sessions:
 
         path = Path(archive) if archive is not None else None
         options = {"max_rows": max_rows, "pause": pause, "told": told, "total": total}
-        with self._opened(tables, writable=True) as (connection, found), span("prune", connection) as traced:
+        opened = self._opened_patiently(tables, patience or Patience())
+        with opened as (connection, found), span("prune", connection) as traced:
             report = prune(connection, found, old, path, patience, **options)
             traced.set(tables=len(report.tables), sessions=report.sessions, left=report.left)
         return report
@@ -300,7 +314,7 @@ class Sessions:
 
     # --- inside --------------------------------------------------------------------------------------------
 
-    def _estimate(self, wanted: Filter, tables: Sequence[str] | None) -> int | None:
+    def _estimate(self, wanted: Filter, tables: Iterable[str] | None) -> int | None:
         if not wanted.empty:
             return None
         if self.admin.dialect.estimates_rows:
@@ -315,6 +329,23 @@ class Sessions:
     ) -> Iterator[tuple[Connection, tuple[SessionTable, ...]]]:
         with self.admin.opened(tables, writable=writable) as (connection, plans):
             yield connection, session_tables(plans, self.admin.catalog, dialect_of(connection.engine))
+
+    @contextmanager
+    def _opened_patiently(
+        self, tables: Iterable[str] | None, patience: Patience
+    ) -> Iterator[tuple[Connection, tuple[SessionTable, ...]]]:
+        """To be written into, as soon as a file of SQLite lets its tables be looked at."""
+        busy: DatabaseBusy | None = None
+        for _ in attempts(patience):
+            with ExitStack() as stack:
+                try:
+                    opened = stack.enter_context(self._opened(tables, writable=True))
+                except DatabaseBusy as error:
+                    busy = error
+                    continue
+                yield opened
+                return
+        raise busy or AssertionError("there is always one attempt")
 
 
 def _with_total(told: Callable[[int, int | None, int], None], total: int | None) -> Callable[[int, int], None]:
@@ -337,4 +368,4 @@ def refuse_without_id(without: Iterable[str]) -> None:
         UsageError
     """
     if SESSION_ID in without:
-        raise UsageError(problem=f"{SESSION_ID} cannot be left out: sessions are told apart by it")
+        raise UsageError(problem=f"{SESSION_ID} cannot be left out: sessions are told apart by it.")

@@ -6,13 +6,14 @@ import itertools
 import re
 import struct
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import exc
 
 from storage_admin.database import send, tell
 from storage_admin.sessions.copy_out import BLOCK, base_type, driver_of
+from storage_admin.sessions.driver import driver_errors
 from storage_admin.sessions.filters import active
 from storage_admin.sessions.loading import NOT_TAKEN, TAKEN, Counts, roll_back
 from storage_admin.sessions.parsing import Blob, Number, Unfit
@@ -99,28 +100,16 @@ class CopyIn:
         send(self.connection, "SET LOCAL client_encoding TO 'UTF8'")
 
     def _copy(self, target: Any, names: Sequence[str], rows: Sequence[Row]) -> int:
-        import psycopg
         from psycopg import sql
 
         columns = sql.SQL(", ").join(map(sql.Identifier, names))
         statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(target, columns)
         tell(statement.as_string(self._driver))
-        try:
-            with self._driver.cursor() as cursor:
-                with cursor.copy(statement) as copy:
-                    for block in self._blocks(rows):
-                        copy.write(block)
-                return cursor.rowcount
-        except psycopg.Error as error:
-            raise self._as_sqlalchemy(error) from error
-
-    def _as_sqlalchemy(self, error: Any) -> exc.DBAPIError:
-        dbapi = cast("Any", self.connection.dialect.loaded_dbapi)
-        broken = self._driver.closed or self._driver.broken
-        return cast(
-            "exc.DBAPIError",
-            exc.DBAPIError.instance("COPY", None, error, dbapi.Error, connection_invalidated=broken),
-        )
+        with driver_errors(self.connection, "COPY"), self._driver.cursor() as cursor:
+            with cursor.copy(statement) as copy:
+                for block in self._blocks(rows):
+                    copy.write(block)
+            return cursor.rowcount
 
     @staticmethod
     def _blocks(rows: Sequence[Row]) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from storage_admin.database import tell
 from storage_admin.errors import UsageError
-from storage_admin.messages import query_error
+from storage_admin.sessions.driver import driver_errors
 from storage_admin.sessions.formats import BASE64, NULL_FORM, OWN, TEXT_FORM
 from storage_admin.sessions.tables import SESSION_ID
 
@@ -135,7 +135,7 @@ def driver_of(connection: Connection) -> psycopg.Connection[Any]:
         UsageError: the driver is another one, which has no COPY of this kind.
     """
     if connection.dialect.driver != "psycopg":
-        raise UsageError(problem=f"{connection.dialect.driver} cannot do this; write postgresql+psycopg:// in the URL")
+        raise UsageError(problem=f"{connection.dialect.driver} cannot do this; write postgresql+psycopg:// in the URL.")
     return cast("psycopg.Connection[Any]", connection.connection.driver_connection)
 
 
@@ -150,24 +150,18 @@ def spoken_utf8(driver: psycopg.Connection[Any]) -> Iterator[None]:
     driver.execute("RESET client_encoding")
 
 
-@contextmanager
-def said_in_words(connection: Connection, where: str) -> Iterator[None]:
-    """An error of the driver becomes one of ours."""
-    import psycopg
-
-    try:
-        yield
-    except psycopg.Error as error:
-        raise query_error(connection.engine.url, sa.exc.DBAPIError("COPY", None, error), where) from error
-
-
 def copy_out(connection: Connection, query: sa.Select[Any]) -> Iterator[list[bytes]]:
-    """The lines that a query makes, some at a time."""
+    """The lines that a query makes, some at a time.
+
+    Raises:
+        DBAPIError
+    """
     driver = driver_of(connection)
     compiled = query.compile(dialect=connection.dialect, compile_kwargs={"render_postcompile": True})
     statement: Any = f"COPY ({compiled}) TO STDOUT (FORMAT binary)"
     tell(statement)
-    with spoken_utf8(driver), driver.cursor() as cursor, cursor.copy(statement, compiled.params) as copy:
+    errors = driver_errors(connection, "COPY")
+    with errors, spoken_utf8(driver), driver.cursor() as cursor, cursor.copy(statement, compiled.params) as copy:
         block: list[bytes] = []
         size = 0
         for data in copy:

@@ -12,9 +12,11 @@ import msgspec
 import sqlalchemy as sa
 
 from storage_admin.database import send
-from storage_admin.errors import QueryFailed, UsageError
+from storage_admin.errors import UsageError
+from storage_admin.messages import driver_message
 from storage_admin.sessions.archive import Archive, LeftOut, Manifest, TableCount, some_left_out
-from storage_admin.sessions.copy_out import copy_out, line_query, said_in_words
+from storage_admin.sessions.copy_out import copy_out, line_query
+from storage_admin.sessions.driver import in_words
 from storage_admin.sessions.formats import BASE64, OWN, Header, LineMaker, StoredText, form_of, split
 from storage_admin.sessions.sqlite_lines import SQLiteLines, has_rowid
 from storage_admin.sessions.tables import SESSION_ID
@@ -54,7 +56,7 @@ def exported_columns(table: SessionTable) -> tuple[SessionColumn, ...]:
         UsageError: one has the name that says something about a row.
     """
     if any(column.name == OWN for column in table.columns):
-        raise UsageError(problem=f"{table.name} has a column {OWN}, a name that an export keeps for itself")
+        raise UsageError(problem=f"{table.name} has a column {OWN}, a name that an export keeps for itself.")
     return tuple(column for column in table.columns if not column.generated)
 
 
@@ -100,13 +102,22 @@ class Source:
         """The lines, some at a time.
 
         Raises:
-            UsageError: ``keyset``, and there is no primary key to go by.
+            UsageError: ``keyset``, and there is no primary key to go by. QueryFailed, DatabaseBusy.
+        """
+        with in_words(self.connection, str(self.table.name)):
+            yield from self.blocks()
+
+    def blocks(self) -> Iterator[list[bytes]]:
+        """As `lines`, for one who tries again.
+
+        Raises:
+            DBAPIError. UsageError: as `lines`.
         """
         if not self.keyset:
             yield from self._read(self.condition)
             return
         if self.table.live.shape.primary_key != (SESSION_ID,):
-            problem = f"{self.table.name} has no primary key on {SESSION_ID} to go by; export it as one snapshot"
+            problem = f"{self.table.name} has no primary key on {SESSION_ID} to go by; export it as one snapshot."
             raise UsageError(problem=problem)
         if self.table.dialect.name == "sqlite":  # whose primary keys may be NULL, any number of times
             yield from self._read(sa.and_(self.condition, self.key.is_(None)))
@@ -123,13 +134,12 @@ class Source:
     def _copied(self, condition: sa.ColumnElement[bool], limit: int | None = None) -> Iterator[list[bytes]]:
         large: list[bytes] = []
         query = line_query(self.table, self.columns, condition, limit)
-        with said_in_words(self.connection, str(self.table.name)):
-            for block in copy_out(self.connection, query):
-                if keys := [data for data in block if data.startswith(b'"')]:
-                    large += keys
-                    yield [data for data in block if not data.startswith(b'"')]
-                else:
-                    yield block
+        for block in copy_out(self.connection, query):
+            if keys := [data for data in block if data.startswith(b'"')]:
+                large += keys
+                yield [data for data in block if not data.startswith(b'"')]
+            else:
+                yield block
         for key in large:
             yield from self._alone(json.loads(key))
 
@@ -139,12 +149,13 @@ class Source:
         if not self.keyset:
             send(self.connection, "SAVEPOINT large")
         try:
-            with said_in_words(self.connection, str(self.table.name)):
-                yield from copy_out(self.connection, query)
-        except QueryFailed as error:
+            yield from copy_out(self.connection, query)
+        except sa.exc.DBAPIError as error:
+            if error.connection_invalidated:
+                raise
             if not self.keyset:
                 send(self.connection, "ROLLBACK TO SAVEPOINT large")
-            self.left_out.append(LeftOut(self.table.name, key, str(error.facts["problem"])))
+            self.left_out.append(LeftOut(self.table.name, key, driver_message(error)))
 
     def _made_by_sqlite(self, condition: sa.ColumnElement[bool], limit: int | None = None) -> Iterator[list[bytes]]:
         maker = SQLiteLines(self.connection, self.table, self.columns)
@@ -218,7 +229,7 @@ def export(
     if form != ".jsonl" and len(tables) != 1:
         named = ", ".join(str(table.name) for table in tables) or "none"
         raise UsageError(
-            problem=f"a {form} file holds one table, and these are meant: {named}; take .jsonl, or name one"
+            problem=f"A {form} file holds one table, and these are meant: {named}; take .jsonl, or name one."
         )
     with Archive(path, force=force, compressor=compressor_for(compression)) as archive:
         held = snapshot(connection, tables[0].dialect.name) if tables and as_of_one_moment else nullcontext()

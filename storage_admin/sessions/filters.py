@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import sqlalchemy as sa
 
-from storage_admin.errors import UsageError
+from storage_admin.errors import UnknownKind, UsageError
 from storage_admin.sessions.tables import SESSION_ID, USER_ID, one_of, same_text
+from storage_admin.storage.sessions import ENTITY
+from storage_admin.texts import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,6 +31,9 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 
     ``before`` and ``after`` speak of the last activity: when a session was updated, or created if it never was.
     ``after`` is inclusive, ``before`` is not. ``contains`` is a text within the JSON of a session, upper or lower case.
+
+    Raises:
+        UnknownKind: there is no such kind.
     """
 
     ids: tuple[str, ...] = ()
@@ -40,6 +45,10 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     created_before: int | None = None
     created_after: int | None = None
     contains: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind is not None and self.kind not in ENTITY:
+            raise UnknownKind(kind=self.kind, known=", ".join(ENTITY), suggestion=did_you_mean(self.kind, ENTITY))
 
     @property
     def empty(self) -> bool:

@@ -51,9 +51,17 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trailer(msgspec.Struct, frozen=True, kw_only=True):
-    """The line after them: without it a file has lost its end."""
+    """The line after them."""
 
     storage_admin: int = FORMAT
+    sessions: int
+
+
+class End(msgspec.Struct, frozen=True, kw_only=True):
+    """The last line of a file, without which it has lost its end: between two tables nothing else shows that."""
+
+    storage_admin: int = FORMAT
+    headers: int
     sessions: int
 
 
@@ -66,8 +74,8 @@ class Line(NamedTuple):
     problem: str = ""
 
 
-def line(value: Header | Trailer) -> bytes:
-    """A header or a trailer, as a line."""
+def line(value: Header | Trailer | End) -> bytes:
+    """A header, a trailer or an end, as a line."""
     return _encode(value) + b"\n"
 
 
@@ -81,7 +89,7 @@ def form_of(path: Path) -> tuple[str, str]:
     compression = suffixes.pop() if suffixes and suffixes[-1] in COMPRESSIONS else ""
     if not suffixes or suffixes[-1] not in SUFFIXES or (suffixes[-1] == ".parquet" and compression):
         listed = "NAME.jsonl, NAME.jsonl.gz, NAME.jsonl.zst, NAME.csv or NAME.parquet"
-        raise UsageError(problem=f"{path.name}: the name of an export says its format: {listed}")
+        raise UsageError(problem=f"{path.name}: the name of an export says its format: {listed}.")
     return suffixes[-1], compression
 
 
@@ -199,8 +207,8 @@ def _parts(data: bytes) -> list[tuple[bytes, bytes]]:
     return found
 
 
-def header_of(parts: Mapping[str, msgspec.Raw], where: str) -> Header | Trailer | None:
-    """The header or trailer that a line is, None where it is a session.
+def header_of(parts: Mapping[str, msgspec.Raw], where: str) -> Header | Trailer | End | None:
+    """The header, trailer or end that a line is, None where it is a session.
 
     Raises:
         BadExport: it is one of a newer release.
@@ -212,6 +220,8 @@ def header_of(parts: Mapping[str, msgspec.Raw], where: str) -> Header | Trailer 
     try:
         if int(bytes(first)) > FORMAT:
             raise BadExport(file=where, problem="a newer storage-admin wrote it; upgrade yours")
+        if "headers" in parts:
+            return msgspec.json.decode(data, type=End)
         if "sessions" in parts:
             return msgspec.json.decode(data, type=Trailer)
         return msgspec.json.decode(data, type=Header)

@@ -25,9 +25,10 @@ from storage_admin.errors import (
     UsageError,
 )
 from storage_admin.sessions.archive import CHUNK, Archive, Manifest, TableCount, lock
-from storage_admin.sessions.formats import Header, Trailer, form_of, header_of, line, split
+from storage_admin.sessions.formats import End, Header, Trailer, form_of, header_of, line, split
 from storage_admin.sessions.tables import SESSION_ID
 from storage_admin.sessions.writers import compressor_for, refuse_without_package
+from storage_admin.texts import time_text
 from storage_admin.version import __version__
 
 if TYPE_CHECKING:
@@ -36,6 +37,18 @@ if TYPE_CHECKING:
 
 PARTIAL = ".partial"
 OPTIONS = {"user": "--user", "entity": "--entity", "kind": "--kind", "keep_last": "--keep-last"}
+WORDS = {
+    "user": "of the user {}",
+    "entity": "of {}",
+    "kind": "of the kind {}",
+    "ids": "with the ids {}",
+    "contains": "that have {} in them",
+    "before": "used before {}",
+    "after": "used since {}",
+    "created_before": "created before {}",
+    "created_after": "created since {}",
+    "keep_last": "but the {} newest of a user",
+}
 KEPT = 2_000  # lines, of which the last transaction of a killed process cannot have had more
 
 
@@ -47,7 +60,7 @@ def compression_of(path: Path) -> str:
     """
     form, compression = form_of(path)
     if form != ".jsonl":
-        raise UsageError(problem=f"an archive is JSONL (NAME.jsonl, .jsonl.gz or .jsonl.zst), not {path.name}")
+        raise UsageError(problem=f"An archive is JSONL (NAME.jsonl, .jsonl.gz or .jsonl.zst), not {path.name}.")
     refuse_without_package(form, compression)
     return compression
 
@@ -105,8 +118,7 @@ class GrowingArchive:
         self._last: list[bytes] = []
 
     def __enter__(self) -> Self:
-        if self.path.exists():  # a device too
-            raise FileExists(path=self.path, otherwise=f" (--archive {_with_time(self.path)}); nothing was removed")
+        self.refuse()
         try:
             self._file: BinaryIO = os.fdopen(opened(self.partial, os.O_RDWR), "r+b")
         except OSError as error:
@@ -117,7 +129,7 @@ class GrowingArchive:
             self._file.close()
             raise FileInUse(path=self.path) from None
         try:
-            self._refuse_another()
+            self._begin()
             self._resume()
         except BaseException:
             self._file.close()
@@ -125,7 +137,23 @@ class GrowingArchive:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if not self.sessions:
+            self._remove()
         self._file.close()
+
+    def refuse(self) -> None:
+        """Refuse a name that is taken, and what another prune left.
+
+        Raises:
+            FileExists, NotTheSamePrune
+        """
+        if self.path.exists():  # a device too
+            raise FileExists(path=self.path, otherwise=f" (--archive {_with_time(self.path)}); nothing was removed")
+        if not self.partial.exists() or self.partial.stat().st_size == 0:
+            return
+        begun = _source_of(self.partial)
+        if begun != self.source:
+            raise NotTheSamePrune(path=self.partial, begun=_in_words(begun), this=_in_words(self.source))
 
     @property
     def sessions(self) -> int:
@@ -167,7 +195,6 @@ class GrowingArchive:
     def finish(self, wanted: dict[str, Any]) -> Manifest | None:
         """Give the file its name and its manifest, which says what was wanted; None where nothing is in it."""
         if not self.sessions:
-            self._remove()
             return None
         self._write(self._closing())
         self._close()
@@ -176,6 +203,7 @@ class GrowingArchive:
         with Archive(self.path, compressor=compressor_for(self.compression)) as archive:
             while chunk := self._file.read(CHUNK):
                 archive.write(chunk)
+            archive.write(line(End(headers=len(self.counts), sessions=self.sessions)))
             archive.finish()
             manifest = Manifest(
                 tool=f"storage-admin {__version__}",
@@ -205,24 +233,18 @@ class GrowingArchive:
             raise ArchiveNotWritten(path=self.partial, problem=error.strerror) from error
 
     def _remove(self) -> None:
-        self.partial.unlink()
+        self.partial.unlink(missing_ok=True)
         self._beside.unlink(missing_ok=True)
 
-    def _refuse_another(self) -> None:
+    def _begin(self) -> None:
         """Write down what this is, or compare it with what was written down."""
-        if self._file.seek(0, os.SEEK_END) == 0:
-            try:
-                write_synced(self._beside, msgspec.json.encode(self.source))
-            except OSError as error:
-                raise ArchiveNotWritten(path=self.partial, problem=error.strerror) from error
+        if self._file.seek(0, os.SEEK_END) > 0:
+            self.refuse()
             return
-        begun = _source_of(self.partial)
-        if begun != self.source:
-            shown = (
-                msgspec.json.encode(one).decode() if one else "of which nothing is known"
-                for one in (begun, self.source)
-            )
-            raise NotTheSamePrune(path=self.partial, **dict(zip(("begun", "this"), shown, strict=True)))
+        try:
+            write_synced(self._beside, msgspec.json.encode(self.source))
+        except OSError as error:
+            raise ArchiveNotWritten(path=self.partial, problem=error.strerror) from error
 
     def _closing(self) -> bytes:
         return line(Trailer(sessions=self._sessions)) if self._open is not None else b""
@@ -252,15 +274,27 @@ class GrowingArchive:
         found = header_of(parts, str(self.partial))
         if isinstance(found, Trailer):
             self._close()
-        elif found is not None:
+        elif isinstance(found, Header):
             self._close()
             self._open = found
-        elif self._open is None or SESSION_ID not in parts:
+        elif found is not None or self._open is None or SESSION_ID not in parts:
             raise ValueError("a session of no table, or without an id")
         else:
             self._sessions += 1
             self._last.append(data)
             del self._last[:-KEPT]
+
+
+def _in_words(source: dict[str, Any]) -> str:
+    """What is removed from where."""
+    if "database" not in source:
+        return "something of which nothing is known"
+    words = []
+    for name, value in source.items():
+        if name in WORDS and value is not None:
+            moment = name.endswith(("before", "after")) and isinstance(value, int)
+            words.append(WORDS[name].format(time_text(value) if moment else repr(value)))
+    return f"{' '.join(['sessions', *words])} in {source['database']}"
 
 
 def _added_up(counts: Iterable[TableCount]) -> tuple[TableCount, ...]:

@@ -12,7 +12,7 @@ from sqlalchemy import exc
 from typing_extensions import Self
 
 from storage_admin.database import dialect_of
-from storage_admin.errors import BadExport, CannotImport, ColumnsMissing
+from storage_admin.errors import BadExport, CannotImport, ColumnsMissing, NoSuchTable, NoTableYet
 from storage_admin.executor import add_columns
 from storage_admin.messages import query_error
 from storage_admin.naming import TableRef, argument
@@ -20,7 +20,7 @@ from storage_admin.schema import Column, ColumnType
 from storage_admin.sessions.ahead import ahead
 from storage_admin.sessions.archive import Archive, read_manifest, some_left_out, verify
 from storage_admin.sessions.copy_in import CopyIn
-from storage_admin.sessions.formats import COMPRESSIONS, Header, Line, Trailer, form_of, line
+from storage_admin.sessions.formats import COMPRESSIONS, End, Header, Line, Trailer, form_of, line
 from storage_admin.sessions.growing import refuse_unfinished
 from storage_admin.sessions.loading import TAKEN, load
 from storage_admin.sessions.parsing import Parser, Unfit
@@ -28,9 +28,10 @@ from storage_admin.sessions.readers import reading
 from storage_admin.sessions.row_loading import IntoMySQL, IntoSQLite
 from storage_admin.sessions.tables import SESSION_ID, portable_type, session_tables
 from storage_admin.sessions.writers import compressor_for, refuse_without_package
+from storage_admin.texts import count_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from sqlalchemy import Connection
@@ -81,11 +82,14 @@ class LoadedTable(msgspec.Struct):
 
 
 class Loaded(msgspec.Struct):
-    """What became of a file. ``rejected`` has the first rows that did not go in, ``rejects`` is the file with all."""
+    """What became of a file. ``rejected`` has the first rows that did not go in, ``rejects`` is the file with all,
+    ``old_rejects`` one that an earlier run left under this name.
+    """
 
     tables: list[LoadedTable] = msgspec.field(default_factory=list)
     rejected: list[Rejected] = msgspec.field(default_factory=list)
     rejects: Path | None = None
+    old_rejects: Path | None = None
 
     @property
     def sessions(self) -> int:
@@ -181,9 +185,11 @@ class Import:
             finally:
                 self.loaded.rejects = self.rejects.finish()
         if count := sum(table.rejected for table in self.loaded.tables):
-            summary = f"{count:,} rows did not go in; they are in {self.loaded.rejects}:"
+            them = "it is" if count == 1 else "they are"
+            summary = f"{count_text(count, 'row')} did not go in; {them} in {self.loaded.rejects}:"
             taken = any(rejected.problem == TAKEN for rejected in self.loaded.rejected)
             raise some_left_out(summary, self.loaded.rejected, count, self.loaded, SETTLED if taken else "")
+        self.loaded.old_rejects = self.rejects.left()
         return self.loaded
 
     def _section(self, section: Section) -> None:
@@ -223,8 +229,11 @@ class Import:
     @contextmanager
     def _target(self, header: Header | None) -> Iterator[tuple[Connection, SessionTable, LoadedTable]]:
         ref = self._ref(header)
-        with self.admin.opened([ref], writable=True) as (_, [plan]):
-            created = plan.live is None
+        try:
+            with self.admin.opened([ref], writable=True) as (_, [plan]):
+                created = plan.live is None
+        except NoSuchTable as error:
+            raise NoTableYet(**error.facts) from None
         if created:
             self._create(ref, header)
         with self._table(ref) as (connection, table):
@@ -302,10 +311,20 @@ class Import:
                 table=table.name,
                 file=self.where,
                 columns=", ".join(missing),
-                advice=f"Bring the table up to date (storage-admin upgrade {argument(table.name)}), add them,",
+                advice=self._advice(table, missing),
                 option=" ".join(f"--without {name}" for name in missing),
             )
         return tuple(column for column in usable if column.name in header.columns)
+
+    def _advice(self, table: SessionTable, missing: Sequence[str]) -> str:
+        """What brings these columns into a table: an upgrade, where a release has them."""
+        known = self.admin.catalog.target_for(table.kinds, self.admin.catalog.head, table.dialect.name).column_names
+        own = [name for name in missing if name not in known]
+        it = "it" if len(missing) == 1 else "them"
+        if len(own) == len(missing):
+            return f"No release has {it}: add {it} to the table, or leave {it} out:"
+        rest = f", add what no release has ({', '.join(own)})" if own else ""
+        return f"Bring the table up to date (storage-admin upgrade {argument(table.name)}){rest}, or leave {it} out:"
 
     # --- rows ----------------------------------------------------------------------------------------------
 
@@ -341,7 +360,7 @@ class _Rejects:
         self._archive: Archive | None = None
         self._header: Header | None = None
         self._written: Header | None = None
-        self._count = 0
+        self._headers = self._sessions = self._count = 0
         self.header: Header | None = None
 
     def __enter__(self) -> Self:
@@ -358,6 +377,7 @@ class _Rejects:
         if self.header is not None and self.header is not self._written:
             self._end_section()
             self._archive.write(line(self.header))
+            self._headers += 1
             self._written = self.header
         self._archive.write(data if data.endswith(b"\n") else data + b"\n")
         self._count += 1
@@ -367,11 +387,18 @@ class _Rejects:
         if self._archive is None:
             return None
         self._end_section()
+        if self._headers:
+            self._archive.write(line(End(headers=self._headers, sessions=self._sessions)))
         self._archive.finish()
         self._archive.commit(None)
         return self._path
 
+    def left(self) -> Path | None:
+        """The file of this name, which is not ours, and may be all that there is of what somebody sent us."""
+        return self._path if self._path.is_file() else None
+
     def _end_section(self) -> None:
         if self._written is not None and self._archive is not None:
             self._archive.write(line(Trailer(sessions=self._count)))
+            self._sessions += self._count
         self._count = 0

@@ -177,7 +177,7 @@ def _read_cursor(text: str, tables: Sequence[SessionTable]) -> _Cursor:
         cursor = msgspec.json.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=_Cursor)
         _place(cursor, tables)
     except (ValueError, StopIteration, msgspec.MsgspecError):
-        raise UsageError(problem="that is no place in this listing. Take the one that the last page named.") from None
+        raise UsageError(problem="That is no place in this listing. Take the one that the last page named.") from None
     return cursor
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from sqlalchemy import Connection
+    from sqlalchemy import URL, Connection
 
     from storage_admin.schema import TableName
     from storage_admin.sessions.archive import Manifest
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     Told = Callable[[int, int | None, int], None]  # sessions so far, of how many, bytes
 
+Result = TypeVar("Result")
 PAGE = 2_000  # ids that are looked for at a time, with nothing locked
 SMALLEST, FIRST, LARGEST = 5, 50, 1_000  # rows of a batch
 AIM = 0.01  # seconds, for which a batch may hold its rows
@@ -151,7 +153,7 @@ class Pruner:
             LockNotObtained: somebody held the table until the time was over. ConnectionLost.
             ArchiveNotWritten: the disk is full, or the like; what is not in the archive was not deleted.
         """
-        self._settle(table)
+        self._patiently(table, lambda: self._settle(table))
         before = self.removed
         for _ in range(PASSES):
             at_start = self.removed
@@ -161,7 +163,8 @@ class Pruner:
                     break
             if self.removed == at_start or self.left_to_do == 0:
                 break
-        left = self.connection.scalar(sa.select(sa.func.count()).select_from(table.sql).where(self.old.all(table)))
+        count = sa.select(sa.func.count()).select_from(table.sql).where(self.old.all(table))
+        left = self._patiently(table, lambda: self.connection.scalar(count))
         return Pruned(table.name, self.removed - before, left or 0)
 
     # --- inside --------------------------------------------------------------------------------------------
@@ -170,25 +173,28 @@ class Pruner:
         """Ids of old rows, with nothing locked and no transaction open."""
         key = table.sql.c[SESSION_ID]
         if self.old.keep_last is not None:  # who is the newest is asked once
-            ids = list(self.connection.scalars(sa.select(key).where(self.old.all(table))))
+            ids = self._ids(table, sa.select(key).where(self.old.all(table)))
             yield from (ids[first : first + PAGE] for first in range(0, len(ids), PAGE))
             return
         place: sa.ColumnElement[bool] = sa.true()
         while True:
             query = sa.select(key).where(self.old.condition(table), place).order_by(key).limit(PAGE)
-            ids = list(self.connection.scalars(query))
+            ids = self._ids(table, query)
             if ids:
                 yield ids
             if len(ids) < PAGE:
                 return
             place = key > ids[-1]
 
+    def _ids(self, table: SessionTable, query: sa.Select[Any]) -> list[Any]:
+        return self._patiently(table, lambda: list(self.connection.scalars(query)))
+
     def _remove_page(self, table: SessionTable, ids: list[Any]) -> None:
         done = 0
         while done < len(ids) and self.left_to_do != 0:
             rows = self._rows if self.left_to_do is None else min(self._rows, self.left_to_do)
             batch = ids[done : done + rows]
-            self._patiently(table, batch)
+            self._patiently(table, partial(self._remove, table, batch))
             done += len(batch)
             if self.told is not None:
                 self.told(self.removed, self.total, self.bytes)
@@ -199,23 +205,23 @@ class Pruner:
         wanted = rows * AIM / max(seconds, 1e-6)
         self._rows = int(min(max(wanted, self._rows / 4, SMALLEST), self._rows * 1.5 + 1, LARGEST))
 
-    def _patiently(self, table: SessionTable, ids: Sequence[Any]) -> None:
-        waited = ""
+    def _patiently(self, table: SessionTable, work: Callable[[], Result]) -> Result:
+        """The result of this work, which is tried again where somebody holds the table, or the connection broke."""
+        waited, lost = "", False
         for _ in attempts(self.patience):
             try:
-                self._remove(table, ids)
+                if lost:
+                    renew(self.connection)
+                    self._settle(table)
+                return work()
             except exc.DBAPIError as error:
                 waited = driver_message(error)
-                lost = error.connection_invalidated or self.connection.invalidated
-                with suppress(exc.DBAPIError):
-                    if lost:
-                        renew(self.connection)
-                    self._settle(table)
+                lost = lost or error.connection_invalidated or self.connection.invalidated
                 if not (lost or is_lock_timeout(error, table.dialect)):
+                    with suppress(exc.DBAPIError):
+                        self._settle(table)
                     raise
-            else:
-                return
-        if self.connection.invalidated:
+        if lost:
             database = displayed_url(self.connection.engine.url)
             raise ConnectionLost(database=database, table=str(table.name), problem=waited)
         done = f"{self.removed:,} sessions were removed before"
@@ -227,19 +233,34 @@ class Pruner:
         archived = self._archived(table, ids)
         if self.archive is not None and not (ids := list(archived)):
             return
-        began = time.perf_counter()
+        try:
+            gone = self._delete_unchanged(table, ids, before, archived)
+        except exc.DBAPIError as error:
+            if not error.connection_invalidated and is_lock_timeout(error, table.dialect):
+                self._take_back(archived)  # it was rolled back; of anything else nobody knows before a look
+            raise
+        self._take_back(archived, but=gone)
+        self.removed += len(gone)
+        if self.left_to_do is not None:
+            self.left_to_do -= len(gone)
+
+    def _take_back(self, archived: dict[Any, bytes], but: Sequence[Any] = ()) -> None:
+        if self.archive is not None:
+            deleted = set(but)
+            self.archive.take_back([data for key, data in archived.items() if key not in deleted])
+
+    def _delete_unchanged(
+        self, table: SessionTable, ids: Sequence[Any], before: dict[Any, str | None], archived: dict[Any, bytes]
+    ) -> list[Any]:
+        """The ids of those that went, in one transaction."""
         with transaction(self.connection, self._opening(table.dialect.name)):
+            began = time.perf_counter()  # SQLite waits for others before that, and holds nobody up
             locked = self._versions(table, ids, lock=True)
             gone = list(locked) if self.archive is None else self._unchanged(table, locked, before, archived)
             for some in self._at_once(gone, table.dialect.name):
                 self._delete(table, some)
-        self._adapt(time.perf_counter() - began, len(ids))
-        self.removed += len(gone)
-        if self.left_to_do is not None:
-            self.left_to_do -= len(gone)
-        if self.archive is not None:
-            deleted = set(gone)
-            self.archive.take_back([data for key, data in archived.items() if key not in deleted])
+            self._adapt(time.perf_counter() - began, len(ids))  # what COMMIT takes hardly depends on their number
+        return gone
 
     def _opening(self, dialect: str) -> list[str]:
         milliseconds = int(self.patience.lock_timeout_ms)
@@ -292,7 +313,7 @@ class Pruner:
     def _lines(self, table: SessionTable, wanted: Filter, *, locked: bool) -> dict[Any, bytes]:
         """Lines by id. A session that has no form in a file has none, and stays in its table."""
         source = Source(self.connection, table, wanted, keyset=not locked)  # without a transaction, or in ours
-        return {key_of(data): data for block in source.lines() for data in block}
+        return {key_of(data): data for block in source.blocks() for data in block}
 
     def _settle(self, table: SessionTable) -> None:
         """Take out of the archive what its last transaction did not delete in the end, because it was cut off."""
@@ -335,13 +356,22 @@ def prune(
     if path is None:
         pruner = Pruner(connection, old, None, patience, **options)
         return PruneReport(_each(pruner, tables))
-    compression = compression_of(path)  # at the end, when it is needed, the rows are gone
-    source = {"database": displayed_url(connection.engine.url), "keep_last": old.keep_last, **old.wanted.given}
-    with GrowingArchive(path, compression, source) as archive:
+    with archive_of(connection.engine.url, old, path) as archive:
         pruner = Pruner(connection, old, archive, patience, **options)
         done = _each(pruner, tables)
         manifest = archive.finish({"before": old.before, "keep_last": old.keep_last, **old.wanted.given})
     return PruneReport(done, path if manifest is not None else None, manifest)
+
+
+def archive_of(url: URL, old: Old, path: Path) -> GrowingArchive:
+    """The archive of a prune, to be entered.
+
+    Raises:
+        UsageError: its name does not say JSONL. ExtraMissing: at the end, when it is needed, the rows are gone.
+    """
+    compression = compression_of(path)
+    source = {"database": displayed_url(url), **old.wanted.given, "keep_last": old.keep_last}
+    return GrowingArchive(path, compression, source)
 
 
 def _each(pruner: Pruner, tables: Sequence[SessionTable]) -> tuple[Pruned, ...]:

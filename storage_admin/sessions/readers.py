@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from storage_admin.errors import BadExport
-from storage_admin.sessions.formats import Header, Line, Trailer, form_of, header_of, split
+from storage_admin.sessions.formats import End, Header, Line, Trailer, form_of, header_of, split
 from storage_admin.sessions.tabular import csv_lines, parquet_lines
 from storage_admin.sessions.writers import zstd
+from storage_admin.texts import count_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 BUFFER = 1 << 20
 Item = TypeVar("Item")
+Part = Line | Header | Trailer | End
+READ = "what was read is in the table, and the whole file brings the rest"
 
 
 class Section(NamedTuple):
@@ -43,7 +46,8 @@ def reading(path: Path | None, manifest: Manifest | None) -> Iterator[Iterator[S
     """
     form, compression = form_of(path) if path is not None else (".jsonl", "")
     with _opened(path, compression) as file:
-        yield sections(_lines(form, file, manifest, str(path or "standard input")), str(path or "standard input"))
+        where = str(path or "standard input")
+        yield sections(_lines(form, file, manifest, where), where, ends=form == ".jsonl")
 
 
 @contextmanager
@@ -91,7 +95,7 @@ class _Zstandard(io.RawIOBase):
         return size
 
 
-def _lines(form: str, file: BinaryIO, manifest: Manifest | None, where: str) -> Iterator[Line | Header | Trailer]:
+def _lines(form: str, file: BinaryIO, manifest: Manifest | None, where: str) -> Iterator[Part]:
     if form == ".csv":
         return _read_well(csv_lines(file, manifest, where), where)
     if form == ".parquet":
@@ -99,7 +103,7 @@ def _lines(form: str, file: BinaryIO, manifest: Manifest | None, where: str) -> 
     return _json_lines(file, where)
 
 
-def _json_lines(file: BinaryIO, where: str) -> Iterator[Line | Header | Trailer]:
+def _json_lines(file: BinaryIO, where: str) -> Iterator[Part]:
     for number, data in enumerate(_read_well(file, where), 1):
         if not data.strip():
             continue
@@ -118,10 +122,12 @@ def _read_well(items: Iterable[Item], where: str) -> Iterator[Item]:
     try:
         yield from items
     except (EOFError, OSError, zlib.error) as error:
-        raise BadExport(file=where, problem=f"it is damaged, or ends too early ({_first_line(error)})") from None
+        raise BadExport(
+            file=where, problem=f"it is damaged, or ends too early ({_first_line(error)}); {READ}"
+        ) from None
     except Exception as error:
         if type(error).__module__.startswith("zstandard"):
-            raise BadExport(file=where, problem=f"it is damaged, or ends too early ({error})") from None
+            raise BadExport(file=where, problem=f"it is damaged, or ends too early ({error}); {READ}") from None
         raise
 
 
@@ -129,13 +135,14 @@ def _first_line(error: BaseException) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def sections(items: Iterator[Line | Header | Trailer], where: str) -> Iterator[Section]:
-    """Lines, grouped by their headers.
+def sections(items: Iterator[Part], where: str, *, ends: bool) -> Iterator[Section]:
+    """Lines, grouped by their headers; where it ``ends``, behind these comes what there should have been.
 
     Raises:
-        BadExport: a trailer is missing, or says another number of sessions.
+        BadExport: a trailer or the end is missing, or says another number of sessions.
     """
     pending: list[Any] = [next(items, None)]
+    found = _Found(where)
 
     def lines(header: Header | None) -> Iterator[Line]:
         count = 0
@@ -144,21 +151,51 @@ def sections(items: Iterator[Line | Header | Trailer], where: str) -> Iterator[S
             count += 1
             yield item
             item = next(items, None)
-        if header is not None and not isinstance(item, Trailer):
-            problem = f"it ends too early, after {count:,} sessions of {header.table}, which were read"
-            raise BadExport(file=where, problem=problem)
-        if isinstance(item, Trailer):
-            if item.sessions != count:
-                problem = f"it should have {item.sessions:,} sessions here, and has {count:,}, which were read"
-                raise BadExport(file=where, problem=problem)
+        if header is not None or isinstance(item, Trailer):
+            found.refuse_another(header, count, item)
             item = next(items, None)
         pending.append(item)
 
     if pending[-1] is None:
         raise BadExport(file=where, problem="there is nothing in it")
     while (item := pending[-1]) is not None:
-        if isinstance(item, Header):
+        if isinstance(item, End):
+            found.refuse_another_end(item)
+            pending[-1] = next(items, None)
+        elif isinstance(item, Header):
+            found.headers += 1
             pending[-1] = next(items, None)
             yield Section(item, lines(item))
         else:
             yield Section(None, lines(None))
+    if ends and found.headers:
+        raise BadExport(file=where, problem=f"it ends too early, after {found}: its last line is missing; {READ}")
+
+
+class _Found:
+    """What there was in a file since its beginning, or since the end of one before it."""
+
+    def __init__(self, where: str) -> None:
+        self.headers = self.sessions = 0
+        self._where = where
+
+    def __str__(self) -> str:
+        return f"{count_text(self.headers, 'table')} with {count_text(self.sessions, 'session')}"
+
+    def refuse_another(self, header: Header | None, count: int, item: Part | None) -> None:
+        """Refuse a number that is another one in the trailer, and anything in the place of that."""
+        self.sessions += count
+        counted = count_text(count, "session")
+        if not isinstance(item, Trailer):
+            of = f" of {header.table}" if header is not None else ""
+            raise BadExport(file=self._where, problem=f"it ends too early, after {counted}{of}; {READ}")
+        if item.sessions != count:
+            problem = f"it should have {count_text(item.sessions, 'session')} here, and has {count:,}; {READ}"
+            raise BadExport(file=self._where, problem=problem)
+
+    def refuse_another_end(self, end: End) -> None:
+        """Refuse numbers that are others in the last line."""
+        if (end.headers, end.sessions) != (self.headers, self.sessions):
+            said = f"{count_text(end.headers, 'table')} with {count_text(end.sessions, 'session')}"
+            raise BadExport(file=self._where, problem=f"its last line tells of {said}, and it has {self}; {READ}")
+        self.headers = self.sessions = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import suppress
+from contextlib import closing, suppress
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from storage_admin.database import send
+from storage_admin.sessions.driver import driver_errors
 from storage_admin.sessions.exporting import as_bytes
 from storage_admin.sessions.formats import Line, LineMaker, is_json, split
 from storage_admin.sessions.loading import TAKEN, Counts, roll_back
@@ -118,16 +119,8 @@ class RowLoader:
     def _many(self, statement: str, values: Sequence[tuple[Any, ...]]) -> None:
         # Past SQLAlchemy, which would make a dictionary of each row. Its errors are wanted all the same.
         driver: Any = self.connection.connection.driver_connection
-        cursor = driver.cursor()
-        try:
+        with driver_errors(self.connection, "INSERT"), closing(driver.cursor()) as cursor:
             cursor.executemany(statement, values)
-        except self.connection.dialect.loaded_dbapi.Error as error:
-            broken = self.connection.dialect.is_disconnect(error, driver, cursor)
-            raise exc.DBAPIError.instance(  # noqa: B904 - it is the same error
-                "INSERT", None, error, self.connection.dialect.loaded_dbapi.Error, connection_invalidated=broken
-            )
-        finally:
-            cursor.close()
 
     def _all_new(self, rows: Sequence[Row]) -> Counts:
         self._many(self._insert, [row.prepared for row in rows])

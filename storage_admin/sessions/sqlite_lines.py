@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 import sqlalchemy as sa
 
+from storage_admin.sessions.driver import driver_errors
 from storage_admin.sessions.formats import NULL_FORM, OWN, LineMaker, StoredText
 
 if TYPE_CHECKING:
@@ -45,7 +46,9 @@ def has_rowid(connection: Connection, table: SessionTable) -> bool:
         return False
     try:
         connection.execute(sa.select(sa.column(ROWID)).select_from(table.sql).limit(0))
-    except sa.exc.OperationalError:
+    except sa.exc.OperationalError as error:
+        if f"no such column: {ROWID}" not in str(error.orig):
+            raise
         return False
     return True
 
@@ -91,7 +94,11 @@ class SQLiteLines:
         return sa.select(*columns, sa.column(ROWID)).where(condition)
 
     def lines(self, query: sa.Select[Any]) -> Iterator[list[bytes]]:
-        """The lines of the rows, some at a time."""
+        """The lines of the rows, some at a time.
+
+        Raises:
+            DBAPIError
+        """
         driver: Any = self._connection.connection.driver_connection
         # By the driver itself, since SQLAlchemy makes an object of each row.
         compiled: Any = query.compile(dialect=self._connection.dialect, compile_kwargs={"render_postcompile": True})
@@ -100,11 +107,12 @@ class SQLiteLines:
         count = FIRST
         try:
             driver.text_factory = bytearray  # of texts alone: a blob is bytes
-            cursor = driver.execute(str(compiled), parameters)
-            while rows := cursor.fetchmany(count):
-                lines = self._whole(driver, rows, self._lines(rows))
-                yield lines
-                count = max(1, min(ROWS, BLOCK * len(rows) // (sum(map(len, lines)) + 1)))
+            with driver_errors(self._connection, "SELECT"):
+                cursor = driver.execute(str(compiled), parameters)
+                while rows := cursor.fetchmany(count):
+                    lines = self._whole(driver, rows, self._lines(rows))
+                    yield lines
+                    count = max(1, min(ROWS, BLOCK * len(rows) // (sum(map(len, lines)) + 1)))
         finally:
             driver.text_factory = before
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from typing_extensions import Self
 
 from storage_admin.errors import ExtraMissing
-from storage_admin.sessions.formats import Header, Trailer, line
+from storage_admin.sessions.formats import End, Header, Trailer, line
 from storage_admin.sessions.tabular import CSVWriter, ParquetWriter, pyarrow
 
 if TYPE_CHECKING:
@@ -38,19 +38,22 @@ class Writer(Protocol):
 
 
 class JsonLines:
-    """JSONL: a header, a line for each session, and a trailer."""
+    """JSONL: for each table a header, a line for each session and a trailer; and the end of it all."""
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
+        self._headers = self._sessions = 0
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """There is nothing to be closed."""
+    def __exit__(self, *raised: object) -> None:
+        if raised[:1] == (None,):
+            self._archive.write(line(End(headers=self._headers, sessions=self._sessions)))
 
     def begin(self, header: Header, _columns: Sequence[SessionColumn]) -> None:
         """As `Writer`, and so all else."""
+        self._headers += 1
         self._archive.write(line(header))
 
     def write(self, lines: Sequence[bytes]) -> list[tuple[bytes, str]]:
@@ -60,6 +63,7 @@ class JsonLines:
 
     def end(self, sessions: int) -> None:
         """With their number."""
+        self._sessions += sessions
         self._archive.write(line(Trailer(sessions=sessions)))
 
 

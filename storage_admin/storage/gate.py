@@ -19,7 +19,7 @@ from storage_admin.database import connected
 from storage_admin.discovery import Finder
 from storage_admin.errors import QueryFailed, SchemaOutdated, UpgradeFailed
 from storage_admin.files import in_memory
-from storage_admin.messages import displayed_url
+from storage_admin.messages import MASK, displayed_url
 from storage_admin.naming import TableRef, argument
 from storage_admin.schema import TableName
 from storage_admin.storage.sessions import DEFAULT_KIND
@@ -189,12 +189,15 @@ class Gate:
             return plan  # what is missing is not needed to read and write, and cannot be added here
         if drifted or self.upgrades:
             return self.upgrade((kind,), index_limit=INDEX_LIMIT).plan
+        url = displayed_url(self.engine.url)
+        secret = MASK in url  # and cannot be pasted
         raise SchemaOutdated(
             table=str(plan.table),
             kind=kind,
             missing=", ".join(map(str, plan.changes)),
             argument=argument(plan.table, kind),
-            url=shlex.quote(displayed_url(self.engine.url)),
+            where=", with the URL in STORAGE_ADMIN_DB_URL," if secret else "",
+            option="" if secret else f" --db-url {shlex.quote(url)}",
         )
 
     def _remark(self, plan: Plan) -> None:

@@ -54,7 +54,9 @@ def _read(text: str, catalog: Catalog) -> Release:
     package = match["package"] or "agno"
     found = _key(f"{package} {numbers}")
     if package == "agno" and found[1][0] > 1:
-        meant = [f"phidata {numbers}"] if numbers.startswith("2.") and match["package"] is None else []
+        phidata = _key(f"phidata {numbers}")
+        there = match["package"] is None and _key(catalog.versions[0].released) <= phidata < (False, (2, 8, 0))
+        meant = [f"phidata {numbers}"] if there else []
         raise UnknownRelease(release=text, problem="agno 2 and later keep other tables", suggestion=_meant(meant))
     if found < (oldest := _key(catalog.versions[0].released)) or (package == "phidata" and found[1] >= (3,)):
         problem = f"phidata began with {catalog.versions[0].released}" if found < oldest else "phidata ended with 2.7"

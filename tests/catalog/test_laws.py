@@ -9,7 +9,14 @@ import pytest
 
 from storage_admin.catalog import CHECKSUMS, Catalog, default_folder, load_catalog
 from storage_admin.dialects import DIALECTS
-from storage_admin.errors import CatalogError, KindNotInVersion, ReleasedFileChanged, UnknownKind, UnknownVersion
+from storage_admin.errors import (
+    CatalogError,
+    KindNotInVersion,
+    ReleasedFileChanged,
+    UnknownKind,
+    UnknownVersion,
+    UnsupportedDatabase,
+)
 
 CATALOG = load_catalog()
 FOLDER = default_folder()
@@ -116,6 +123,9 @@ def test_what_the_catalogue_does_not_have_is_named(catalog: Catalog) -> None:
         catalog.known_kind("workflov")
     with pytest.raises(KindNotInVersion, match="team does not exist in version 5: it appears with version 6"):
         catalog.target_for(("team",), 5, "postgresql")
+    with pytest.raises(UnsupportedDatabase, match="oracle is not supported"):
+        catalog.target_for(("agent",), 5, "oracle")
+    assert catalog.target_for(("agent",), 5, "mariadb") == catalog.target_for(("agent",), 5, "mysql")
 
 
 # --- mistakes in a file ------------------------------------------------------------------------------------

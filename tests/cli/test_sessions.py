@@ -37,7 +37,7 @@ def test_list_shows_a_table_for_people_and_a_document_for_programs(call: Call, u
     assert set(page.json) == set(DOCUMENTS["sessions-list"].__struct_fields__)
     rest = call("sessions", "list", "--from", page.json["next"], "-o", "json", *url).json
     assert ([s["session_id"] for s in rest["sessions"]], rest["next"]) == (["s2"], None)
-    assert call("sessions", "list", "--user", "nobody", *url).err == "No session is like that.\n"
+    assert call("sessions", "list", "--user", "nobody", *url).err == "No session matches.\n"
 
 
 def test_show_folds_what_is_long_and_lets_nobody_speak_to_the_terminal(call: Call, url: list[str]) -> None:

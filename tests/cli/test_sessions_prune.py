@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import pty
 import shlex
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from time import localtime, strftime, time
 
 import pytest
 
@@ -106,3 +109,58 @@ def _read(terminal: object) -> bytes:
         return terminal.read(4096)  # type: ignore[attr-defined,no-any-return]  # a raw file
     except OSError:  # how Linux says that nobody writes to a terminal any more
         return b""
+
+
+def test_what_is_wrong_with_an_archive_is_said_before_anything_is_counted(call: Call, sqlite: Database) -> None:
+    table = agents(sqlite, "s1", "s2")
+    prune = ("sessions", "prune", "--older-than", "1d", "--yes", "--db-url", sqlite.url)
+    Path("there.jsonl").touch()
+    for name, said in (("x.csv", "An archive is JSONL"), ("there.jsonl", "is there already")):
+        for options in ([], ["--dry-run"]):
+            refused = call(*prune, "--archive", name, *options)
+            assert (refused.code, refused.err.count("\n")) == (64, 1)
+            assert said in refused.err
+    with pytest.raises(KeyboardInterrupt):
+        Sessions(sqlite.url).prune(Old(2**31, Filter(user="u0")), archive="big.jsonl", told=interrupted)
+    refused = call(*prune, "--archive", "big.jsonl", "--user", "u1", "--keep-last", "3")
+    assert (refused.code, refused.err.count("\n")) == (64, 1)
+    assert f"a prune of sessions of the user 'u0' in {sqlite.url}, and holds the only copy" in refused.err
+    assert "of sessions of the user 'u1' but the 3 newest of a user in" in refused.err
+    assert sqlite.run(f"SELECT session_id FROM {table}") == [("s2",)]
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_prune_that_removed_nothing_leaves_nothing_and_speaks_of_nothing(
+    call: Call, sqlite: Database, tmp_path: Path
+) -> None:
+    agents(sqlite, "s1")
+    with closing(sqlite3.connect(sqlite.dsn, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        place = str(tmp_path / "l.jsonl")
+        options = ("--older-than", "1d", "--yes", "--wait", "0", "--archive", place, "--db-url", sqlite.url)
+        held = call("sessions", "prune", *options)
+    assert held.code == 5
+    assert "0 sessions were removed before" in held.err
+    assert "removed so far" not in held.err
+    assert list(tmp_path.glob("l.*")) == []
+
+
+def test_two_prunes_of_a_day_have_archives_of_their_own_and_one_that_was_cut_off_is_gone_on_with(
+    call: Call, sqlite: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = agents(sqlite, "s1", "s2", "s3", "s4")
+    prune = ("sessions", "prune", "--older-than", "1d", "--yes", "--db-url", sqlite.url)
+    assert call(*prune, "--max-rows", "1").code == 0
+    monkeypatch.setattr("time.strftime", lambda form: strftime(form, localtime(time() + 1)))
+    assert call(*prune, "--max-rows", "1").code == 0
+    assert len(list(tmp_path.glob("pruned-*.jsonl"))) == 2
+    before = int(time()) - 86_400
+    with pytest.raises(KeyboardInterrupt):
+        Sessions(sqlite.url).prune(Old(before), archive="pruned-1.jsonl", max_rows=1, told=interrupted)
+    done = call(*prune)
+    assert (done.code, "pruned-1.jsonl holds 2 sessions" in done.err) == (0, True)
+    assert sqlite.run(f"SELECT count(*) FROM {table}") == [(0,)]
+    assert list(tmp_path.glob("*.partial*")) == []

@@ -45,6 +45,13 @@ def test_quiet_leaves_errors_alone(call: Call, sqlite: Database) -> None:
     assert "No such option" in call("-q", "check", "--tyop").err
 
 
+def test_only_an_option_that_is_meant_is_proposed(call: Call) -> None:
+    refused = call("sessions", "restore", "f.jsonl", "--user", "ada")
+    assert (refused.code, "No such option '--user'." in refused.err, "Did you mean" in refused.err) == (64, True, False)
+    assert "Did you mean '--rejects'?" in call("sessions", "restore", "f.jsonl", "--reject", "x").err
+    assert "Did you mean '--db-url'?" in call("--log-format", "json", "check", "--db_url", "x").err
+
+
 def test_verbose_says_which_statements_are_sent_without_their_values(call: Call, old: Database) -> None:
     name = old.table("sessions")
     old.run(f"INSERT INTO {name} (session_id, user_id) VALUES ('canary-id', 'canary-user')")

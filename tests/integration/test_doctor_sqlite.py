@@ -47,6 +47,14 @@ def test_a_diagnosis_changes_no_byte(sqlite: Database, tmp_path: Path, mode: str
     assert set(after) - set(before) <= {"sessions.db-wal", "sessions.db-shm"}
 
 
+def test_a_file_is_no_line_and_one_table_is_not_all_of_them(sqlite: Database) -> None:
+    current_agents(sqlite)
+    seen = {finding.seen for finding in sqlite.admin().doctor().findings}
+    assert {"the file can be read", "the session table is current"} <= seen
+    sqlite.admin().upgrade(["more=agent"])
+    assert "all 2 session tables are current" in {finding.seen for finding in sqlite.admin().doctor().findings}
+
+
 def test_the_log_of_others_is_kept_as_it_is(sqlite: Database, tmp_path: Path) -> None:
     current_agents(sqlite)
     sqlite.run("PRAGMA journal_mode = WAL")

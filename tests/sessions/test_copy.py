@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import make_url
 
 from storage_admin import Status
+from storage_admin.admin import StorageAdmin
 from storage_admin.errors import CannotImport, ColumnsMissing, CopyDiffers, NoSuchFile, SomeLeftOut, UsageError
 from storage_admin.sessions import Difference, Filter, Sessions
 from storage_admin.sessions.copying import canonical
@@ -160,10 +161,18 @@ def test_what_a_target_cannot_hold_is_set_aside_and_the_rest_goes_over(
     assert b'"session_id":"b"' in (tmp_path / "aside.jsonl").read_bytes()
 
 
-def test_a_file_that_is_not_there_yet_is_made(postgres: Database, tmp_path: Path) -> None:
-    agents(postgres, "a")
-    Sessions(postgres.url).copy(f"sqlite:///{tmp_path}/new.db")
-    assert [s.session_id for s in Sessions(f"sqlite:///{tmp_path}/new.db").iterate()] == ["a"]
+def test_neither_a_copy_nor_an_import_makes_a_file_unless_it_is_told_to(sqlite: Database, tmp_path: Path) -> None:
+    agents(sqlite, "a")
+    url, path = f"sqlite:///{tmp_path}/new.db", tmp_path / "out.jsonl"
+    Sessions(sqlite.url).export(path)
+    with pytest.raises(NoSuchFile, match="touch"):
+        Sessions(sqlite.url).copy(url)
+    with pytest.raises(NoSuchFile, match="touch"):
+        Sessions(url).load(path)
+    assert not (tmp_path / "new.db").exists()
+    Sessions(sqlite.url).copy(StorageAdmin(url, create=True))
+    assert [s.session_id for s in Sessions(url).iterate()] == ["a"]
+    assert Sessions(StorageAdmin(f"{url}2", create=True)).load(path).tables[0].inserted == 1
 
 
 @pytest.mark.parametrize(

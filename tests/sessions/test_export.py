@@ -15,14 +15,15 @@ from tests.conftest import Database
 from tests.sessions.tables import JSON, agents, insert, read
 
 
-def test_a_file_has_a_header_a_line_for_each_session_and_a_trailer(database: Database, tmp_path: Path) -> None:
+def test_a_file_has_a_header_a_line_for_each_session_a_trailer_and_an_end(database: Database, tmp_path: Path) -> None:
     table = agents(database, "s1", "s2")
     done = Sessions(database.url).export(tmp_path / "out.jsonl")
-    head, *rows, tail = read((tmp_path / "out.jsonl").read_bytes())
+    head, *rows, tail, end = read((tmp_path / "out.jsonl").read_bytes())
     schema = "ai" if database.dialect.has_schemas else None
     assert head["table"] == {"schema": schema, "name": "sessions"}
     assert (head["kinds"], head["dialect"], head["version"]) == (["agent"], database.dialect.name, 10)
     assert tail == {"storage_admin": 1, "sessions": 2}
+    assert end == {"storage_admin": 1, "headers": 1, "sessions": 2}
     assert sorted(row["session_id"] for row in rows) == ["s1", "s2"]
     assert done.sessions == 2
     [row] = [row for row in rows if row["session_id"] == "s1"]
@@ -85,7 +86,7 @@ def test_several_tables_go_into_one_file(database: Database, tmp_path: Path) -> 
     done = Sessions(database.url).export(tmp_path / "out.jsonl")
     assert sorted((table.header.table.name, table.sessions) for table in done.tables) == [("more", 2), ("sessions", 1)]
     lines = read((tmp_path / "out.jsonl").read_bytes())
-    assert [line.get("sessions") for line in lines if "session_id" not in line] == [None, 2, None, 1]
+    assert [line.get("sessions") for line in lines if "session_id" not in line] == [None, 2, None, 1, 3]
 
 
 def test_a_file_that_is_there_is_left_unless_forced(database: Database, tmp_path: Path) -> None:
@@ -131,7 +132,7 @@ def test_numbers_and_odd_texts_are_exact(database: Database, tmp_path: Path) -> 
     assert memory.encode() in data or database.dialect.name == "postgresql"  # which writes JSON its own way
     assert (b"0.10000000000000000001" if "0.10000000000000000001" in memory else b"0.1") in data
     assert (b"1.50" if "1.50" in memory else b"1.5") in data
-    [_, row, _] = read(data)
+    [_, row, _, _] = read(data)
     assert row["memory"] == json.loads(memory)
     assert row["user_id"] == '"\\\t\n☃\x7f'
 
@@ -143,7 +144,7 @@ def test_what_is_no_json_in_a_column_of_sqlite_is_kept_as_a_text(sqlite: Databas
         insert(sqlite, table, {"session_id": f"s{number}", "memory": text, "agent_data": '"fine"'})
     insert(sqlite, table, {"session_id": "s9", "memory": b"\xff\x00", "user_id": b"\x01", "created_at": "soon"})
     Sessions(sqlite.url).export(tmp_path / "out.jsonl")
-    _, *rows, _ = read((tmp_path / "out.jsonl").read_bytes())
+    _, *rows, _, _ = read((tmp_path / "out.jsonl").read_bytes())
     for text, row in zip(texts, rows, strict=False):
         assert row["memory"] == text
         assert row["storage_admin"] == {"memory": "text"}
@@ -165,7 +166,7 @@ def test_columns_of_other_types_travel_along(postgres: Database, tmp_path: Path)
         "ok = true, tags = '{a,b}', loose = E'{\"a\":\\n 1}' WHERE session_id = 's1'"
     )
     Sessions(postgres.url).export(tmp_path / "out.jsonl")
-    head, *rows, _ = read((tmp_path / "out.jsonl").read_bytes())
+    head, *rows, _, _ = read((tmp_path / "out.jsonl").read_bytes())
     assert "twice" not in head["columns"]
     [row] = [row for row in rows if row["session_id"] == "s1"]
     assert row["raw"]["base64"].startswith("////")
@@ -184,7 +185,7 @@ def test_a_row_that_may_be_too_large_is_fetched_alone(
     table = agents(postgres, "s1", "s2")
     postgres.run(f"UPDATE {table} SET user_id = repeat('x', 500) WHERE session_id = 's2'")
     done = Sessions(postgres.url).export(tmp_path / "out.jsonl")
-    _, one, two, _ = read((tmp_path / "out.jsonl").read_bytes())
+    _, one, two, _, _ = read((tmp_path / "out.jsonl").read_bytes())
     assert (one["session_id"], two["session_id"], done.sessions) == ("s1", "s2", 2)
     assert one.keys() == two.keys()
 
@@ -195,7 +196,7 @@ def test_a_database_that_speaks_another_encoding(postgres: Database, tmp_path: P
     name = postgres.url.rpartition("/")[2]
     postgres.run(f"ALTER DATABASE {name} SET client_encoding = 'LATIN1'; UPDATE ai.sessions SET memory = '[\"ü\"]'")
     Sessions(postgres.url).export(tmp_path / "out.jsonl")
-    _, row, _ = read((tmp_path / "out.jsonl").read_bytes())
+    _, row, _, _ = read((tmp_path / "out.jsonl").read_bytes())
     assert (row["session_id"], row["memory"]) == ("ü", ["ü"])
 
 

@@ -70,8 +70,9 @@ def test_another_session_of_the_same_id_is_refused_and_set_aside(database: Datab
     [rejected] = loaded.rejected
     assert rejected.session_id == "s2"
     assert "line 3" in str(failed.value) or "line 2" in str(failed.value) or "line 4" in str(failed.value)
-    head, row, tail = read(loaded.rejects.read_bytes())
+    head, row, tail, end = read(loaded.rejects.read_bytes())
     assert (head["kinds"], row["session_id"], tail["sessions"]) == (["agent"], "s2", 1)
+    assert (end["headers"], end["sessions"]) == (1, 1)
     assert loaded.rejects.name == "out.jsonl.rejects.jsonl"
     assert counts(Sessions(database.url).load(loaded.rejects, on_conflict="replace")) == (0, 1, 0, 0)
     assert counts(Sessions(database.url).load(exported)) == (0, 0, 3, 0)
@@ -186,7 +187,7 @@ def test_a_file_that_has_lost_its_end_is_refused_or_said_to_be_so(
     database: Database, exported: Path, end: bytes
 ) -> None:
     lines = exported.read_bytes().splitlines(keepends=True)
-    exported.write_bytes(b"".join(lines[:-1]) + end)
+    exported.write_bytes(b"".join(lines[:-2]) + end)
     table = database.table("sessions")
     database.run(f"DELETE FROM {table}")
     with pytest.raises(BadExport, match="manifest"):
@@ -198,6 +199,27 @@ def test_a_file_that_has_lost_its_end_is_refused_or_said_to_be_so(
     assert database.run(f"SELECT count(*) FROM {table}") == [(3,)]
 
 
+def test_a_file_that_was_cut_between_two_tables_is_not_whole(database: Database, tmp_path: Path) -> None:
+    tables = [agents(database, "s1", name="one"), agents(database, "s2", "s3", name="two")]
+    sessions, path = Sessions(database.url), tmp_path / "out.jsonl"
+    sessions.export(path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    database.run("; ".join(f"DELETE FROM {table}" for table in tables))
+    for kept, said in ((3, "1 table with 1 session"), (7, "2 tables with 3 sessions")):
+        cut = tmp_path / "cut.jsonl"
+        cut.write_bytes(b"".join(lines[:kept]))
+        with pytest.raises(
+            BadExport, match=f"ends too early, after {said}: its last line is missing; what was read is in"
+        ):
+            sessions.load(cut)
+        assert sum(counted.sessions for counted in sessions.count()) == int(said.split()[-2])
+    cut.write_bytes(b"".join(lines[3:]))
+    with pytest.raises(BadExport, match="its last line tells of 2 tables with 3 sessions, and it has 1 table with 2"):
+        sessions.load(cut)
+    cut.write_bytes(path.read_bytes() * 2)  # one file behind another
+    assert sessions.load(cut).sessions == 6
+
+
 def test_columns_that_the_table_lacks_are_an_error_before_anything_is_written(
     database: Database, tmp_path: Path
 ) -> None:
@@ -205,7 +227,9 @@ def test_columns_that_the_table_lacks_are_an_error_before_anything_is_written(
     database.run(f"ALTER TABLE {table} ADD COLUMN seen date; UPDATE {table} SET seen = '2026-01-31'")
     Sessions(database.url).export(tmp_path / "out.jsonl")
     database.run(f"DROP TABLE {table}")
-    with pytest.raises(ColumnsMissing, match="seen"):
+    with pytest.raises(
+        ColumnsMissing, match=r"seen\. No release has it: add it to the table, or leave it out: --without"
+    ):
         Sessions(database.url).load(tmp_path / "out.jsonl")
     assert database.run(f"SELECT count(*) FROM {table}") == [(0,)]
     Sessions(database.url).load(tmp_path / "out.jsonl", without=["seen"])
@@ -262,6 +286,12 @@ def test_a_column_is_named_as_it_is_called_where_postgres_refuses_a_value(postgr
         Sessions(postgres.url).load(path, f"{table}=agent")
     assert [row.line for row in failed.value.result.rejected] == [1, 2]
     assert not re.search(r"\bc\d", failed.value.result.rejected[0].problem)
+    assert "storage_admin_staging" not in str(failed.value)
+    half = tmp_path / "half.jsonl"  # the server's context has a line for the JSON, and one for our COPY
+    half.write_bytes(b'{"session_id":"s9","memory":{"a":"\\ud800"}}')
+    with pytest.raises(SomeLeftOut, match="invalid input syntax for type json") as failed:
+        Sessions(postgres.url).load(half, f"{table}=agent")
+    assert "COPY" not in str(failed.value)
 
 
 def test_a_table_with_retired_columns_is_created_with_them(database: Database, tmp_path: Path) -> None:

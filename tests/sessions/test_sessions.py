@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from storage_admin.errors import NoSuchSession, ReadOnlyServer, UsageError
+from storage_admin.errors import NoSuchSession, ReadOnlyServer, UnknownKind, UsageError
 from storage_admin.sessions import Filter, Sessions, conversation
 from tests.conftest import Database
 from tests.storage.sessions import KINDS, content, session
@@ -126,3 +127,20 @@ def test_a_read_only_session_is_refused_before_anything_is_sent(postgres: Databa
     with pytest.raises(ReadOnlyServer):
         sessions.delete(Filter(user="ada"))
     assert sessions.page().sessions[0].session_id == "s1"
+
+
+def test_a_kind_that_there_is_not_is_no_filter(database: Database) -> None:
+    kept(database, session("agent"))
+    with pytest.raises(UnknownKind, match=r"'agents' is no kind of session.*Did you mean agent\?"):
+        Filter(kind="agents")
+
+
+def test_a_text_is_one_table(database: Database, tmp_path: Path) -> None:
+    sessions = kept(database, session("agent"))
+    table = database.table("sessions")
+    assert sessions.export(tmp_path / "out.jsonl", tables=table).sessions == 1
+    assert sessions.export(tmp_path / "told.jsonl", tables=table, told=lambda *_: None).sessions == 1
+    assert [each.sessions for each in sessions.count(tables=table)] == [1]
+    assert [each.sessions for each in sessions.statistics(tables=table)] == [1]
+    assert sessions.admin.check(table).plans[0].table.name == "sessions"
+    assert [each.session_id for each in sessions.iterate(tables=table)] == ["s1"]

@@ -154,9 +154,20 @@ def test_without_the_flag_nothing_is_read_or_written_and_the_error_says_what_to_
         assert "add column team_session_id" in told
         assert "auto_upgrade_schema=True" in told
         assert f"storage.upgrade_schema(), or run: storage-admin upgrade {table}=agent --db-url " in told
+        assert "***" not in told
     assert definition(database) == before
     assert storage.upgrade_schema().changed
     assert storage.read("s1").session_id == "s1"  # the same object, without a new start
+
+
+def test_a_command_that_a_password_would_be_missing_in_leaves_the_url_to_the_environment(postgres: Database) -> None:
+    table = old_agents(postgres)
+    storage = PostgresStorage("sessions", db_url=postgres.url.replace("postgres@", "postgres:secret@"))
+    with pytest.raises(SchemaOutdated) as refused:
+        storage.read("s1")
+    storage.db_engine.dispose()
+    said = f"or, with the URL in STORAGE_ADMIN_DB_URL, run: storage-admin upgrade {table}=agent"
+    assert str(refused.value).endswith(said)
 
 
 def test_the_manual_upgrade_always_upgrades_and_returns_what_it_did(database: Database) -> None:
@@ -333,3 +344,18 @@ def test_a_server_that_is_not_there_is_an_error_and_not_an_empty_answer() -> Non
         with pytest.raises(CannotConnect) as refused:
             call()
         assert "sesame" not in str(refused.value)
+
+
+def test_an_upgrade_at_start_up_says_nothing_of_alembic_in_the_log_of_an_application(sqlite: Database) -> None:
+    old_agents(sqlite)
+    program = """
+import logging, sys
+logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(name)s %(message)s")
+from storage_admin import SqliteStorage
+SqliteStorage("sessions", db_url=sys.argv[1], mode="agent", auto_upgrade_schema=True).get_all_session_ids()
+logging.getLogger("alembic.runtime.plugins").info("still heard: %s", "alembic" in sys.modules)
+"""
+    command = [sys.executable, "-c", program, sqlite.url]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.splitlines()
+    assert [line for line in said if line.startswith("alembic")] == ["alembic.runtime.plugins still heard: True"]
+    assert said[0].startswith("storage_admin.storage sessions (agent): ")

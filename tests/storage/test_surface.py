@@ -282,7 +282,16 @@ def test_a_file_of_an_odd_name_in_a_new_folder_is_made(tmp_path: Any) -> None:
         (lambda: SqliteStorage("t", db_url="postgresql://h/d"), WrongDatabase, "SQLite, and this is postgresql"),
         (lambda: SqliteStorage(""), BadTableName, "it is empty"),
         (lambda: SqliteStorage("t", db_file="sqlite:///x.db"), BadDatabaseURL, "which db_url takes"),
-        (lambda: PostgresStorage("t", db_url="postgresql+pg8000://h/d"), DriverMissing, "write postgresql+psycopg://"),
+        (
+            lambda: PostgresStorage("t", db_url="postgresql+pg8000://h/d"),
+            DriverMissing,
+            "is not installed. Install it (pip install pg8000), or write postgresql+psycopg://, whose",
+        ),
+        (
+            lambda: PostgresStorage("t", db_url="postgresql+typo://h/d"),
+            DriverMissing,
+            "is not installed. Write postgresql+psycopg://, whose",
+        ),
         (lambda: SqliteStorage("t", schema_version=2), UnsupportedSchemaVersion, "schema_version=2 does not exist"),
         (lambda: SqliteStorage("t", mode="agents"), UnknownKind, "Did you mean agent?"),  # type: ignore[arg-type]  # a mistake
     ],

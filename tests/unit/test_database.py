@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 from hypothesis import given, strategies as st
 
 from storage_admin.database import parse_url
-from storage_admin.errors import BadDatabaseURL, UnsupportedDatabase
+from storage_admin.errors import BadDatabaseURL, UnsupportedDatabase, UsageError
+from storage_admin.locking import Patience
 from storage_admin.messages import displayed_url, redact, secrets_in
 
 SECRET = "CANARY-s3cret"
@@ -82,3 +84,9 @@ def test_a_sqlite_url_with_too_few_slashes_is_explained() -> None:
 
 def test_a_path_is_shown_as_it_is() -> None:
     assert displayed_url(parse_url("sqlite:///my file#1.db")) == "sqlite:///my file#1.db"
+
+
+@pytest.mark.parametrize("wrong", [{"lock_timeout_ms": -1}, {"lock_timeout_ms": 0}, {"wait_seconds": -0.1}])
+def test_no_patience_is_less_than_none(wrong: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="lock_timeout_ms is 1 or more"):
+        Patience(**wrong)

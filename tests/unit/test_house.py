@@ -23,7 +23,7 @@ FLOORS = [
     {"catalog"},
     {"compare", "naming"},
     {"messages"},
-    {"files"},
+    {"files", "operations"},
     {"render", "database", "tracing"},
     {"access", "inspector", "history", "locking", "reports", "settings"},
     {"batch", "builds", "layouts", "lockfile", "notes", "recording"},

@@ -59,6 +59,13 @@ def test_a_release_that_is_none_is_refused_with_a_suggestion(text: str, said: st
         version_at(text, ["agent"], catalog, SQLITE)
 
 
+@pytest.mark.parametrize("text", ["2.0.0", "2.4", "2.8.1"])
+def test_no_release_is_proposed_that_there_is_not(text: str, catalog: Catalog) -> None:
+    with pytest.raises(UnknownRelease) as refused:
+        version_at(text, ["agent"], catalog, SQLITE)
+    assert "Did you mean" not in str(refused.value)
+
+
 def test_what_a_release_did_not_make_names_the_first_one_that_did(catalog: Catalog) -> None:
     with pytest.raises(NotReleasedYet, match=r"1\.1\.10 made no tables for team; .* is agno 1\.1\.14"):
         version_at("1.1.10", ["team"], catalog, POSTGRES)

@@ -46,9 +46,11 @@ def command(
 ) -> None:
     """Copy sessions into another database, and compare the two at the end.
 
-    Tables are created or upgraded there. What was cut off is finished by the same command.
+    Tables are created or upgraded there; a file of SQLite has to be there (touch FILE). What was cut off is finished by
+    the same command. Where rows are rejected nothing is compared.
     """
     from storage_admin.cli.options import open_target
+    from storage_admin.cli.output import say
     from storage_admin.cli.sessions.transfer import transfer_progress
     from storage_admin.errors import CopyDiffers, SomeLeftOut
     from storage_admin.sessions import Copied
@@ -65,6 +67,7 @@ def command(
         raise
     except SomeLeftOut as error:
         show(Copied(error.result, ()), output)
+        say("Not compared, since rows were rejected; `storage-admin sessions copy --verify` compares.")
         raise
 
 
@@ -72,18 +75,19 @@ def show(done: Copied, output: str) -> None:
     """Say what went over, and whether it is the same there."""
     from storage_admin.cli import output as out
     from storage_admin.cli.sessions.documents import copied_document
-    from storage_admin.cli.sessions.load import show_added
+    from storage_admin.cli.sessions.load import show_added, show_old_rejects
 
     if output != "table":
         out.emit(copied_document(done), output)
     for table in done.loaded.tables if done.loaded is not None else ():
         made = ", created" if table.created else ""
-        kept = f", {table.unchanged:,} were there" if table.unchanged else ""
+        kept = f", {table.unchanged:,} there already" if table.unchanged else ""
         refused = f", {table.rejected:,} rejected" if table.rejected else ""
         copied = out.count_text(table.inserted + table.updated, "session")
         out.say(f"{table.table}: {copied} copied{kept}{refused}{made}")
     if done.loaded is not None:
         show_added(done.loaded)
+        show_old_rejects(done.loaded)
     for compared in done.tables:
         numbers = {
             "missing": compared.missing,

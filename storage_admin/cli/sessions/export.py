@@ -47,7 +47,7 @@ def command(
 
     if path == "-" and output != "table":
         if typed("output"):
-            raise UsageError(problem="standard output is either the sessions (--to -) or the result (-o)")
+            raise UsageError(problem="Standard output is either the sessions (--to -) or the result (-o).")
         output = "table"
     sessions = open_sessions(db_url, schema)
     wanted, place = filter_of(sessions, options), None if path == "-" else path
@@ -70,5 +70,7 @@ def show(done: Exported, output: str) -> None:
         out.emit(exported_document(done), output)
     for table in done.tables:
         out.say(f"{table.header.table}: {out.count_text(table.sessions, 'session')}")
+    if not done.sessions:
+        out.show_notes(["no session matches, so there is none in it"])
     where = done.path or "standard output"
     out.say(f"{out.count_text(done.sessions, 'session')} in {where}, {out.size_text(done.bytes)}")

@@ -69,4 +69,4 @@ def command(
     if page.next is not None:
         out.say(f"{out.count_text(len(page.sessions), 'session')}; the next page: --from {page.next}")
     else:
-        out.say(out.count_text(len(page.sessions), "session") if page.sessions else "No session is like that.")
+        out.say(out.count_text(len(page.sessions), "session") if page.sessions else "No session matches.")

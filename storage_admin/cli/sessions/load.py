@@ -45,6 +45,7 @@ def load_options(command: Command) -> Command:
 def import_command(path: str, table: str | None, output: str, **options: Any) -> int:
     """Bring the sessions of a file into a table of this database, which is created if it is not there.
 
+    A database of SQLite is a file that has to be there (touch FILE); a table in it need not.
     FILE is what `sessions export` wrote, or - for JSONL from standard input. A file by somebody else has objects with
     the names of columns, and needs TABLE=KIND. Run it again after a failure: what is there already is left.
     """
@@ -108,6 +109,15 @@ def show(done: Loaded, output: str) -> None:
     ]
     out.show_table(headers, rows, right=headers[1:])
     show_added(done)
+    show_old_rejects(done)
+
+
+def show_old_rejects(done: Loaded) -> None:
+    """Say that a file of rejects is of an earlier run, which looks like one of this run."""
+    from storage_admin.cli import output as out
+
+    if done.old_rejects is not None:
+        out.show_notes([f"{done.old_rejects} is of an earlier run; nothing was rejected in this one"])
 
 
 def show_added(done: Loaded) -> None:

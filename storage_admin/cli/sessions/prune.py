@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -76,10 +77,10 @@ def command(
         raise click.UsageError("Either --archive or --no-archive.")
     sessions = open_sessions(db_url, schema)
     old = Old(int(time.time()) - parse_age(older_than), filter_of(sessions, options), keep_last)
-    place = None if no_archive else archive or f"pruned-{time.strftime('%Y-%m-%dT%H%M%S')}.jsonl"
+    place = None if no_archive else _place(sessions, old, archive)
     found = sessions.prunable(old, tables or None, archive=place)
     show_candidates(found)
-    if _begun(place):
+    if _begun(place) and not dry_run:
         say(f"{place}.partial is there: what an earlier prune removed is in it, and this one goes on with it.")
     if dry_run or not (found or _begun(place)):
         _show_dry(found, output, dry_run=dry_run, max_rows=max_rows)
@@ -93,15 +94,34 @@ def command(
     return LEFT if report.left and max_rows is None else 0
 
 
+def _place(sessions: Sessions, old: Old, archive: str | None) -> str:
+    """The archive: the one that was named, or what a prune of the same left unnamed, or a new one."""
+    import time
+    from pathlib import Path
+
+    from storage_admin.errors import FileExists, NotTheSamePrune
+
+    if archive is not None:
+        return archive
+    for partial in sorted(Path().glob("pruned-*.jsonl.partial")):
+        with suppress(FileExists, NotTheSamePrune):
+            sessions.refuse_archive(old, partial.stem)
+            return partial.stem
+    return f"pruned-{time.strftime('%Y-%m-%dT%H%M%S')}.jsonl"
+
+
 def _prune(sessions: Sessions, old: Old, tables: tuple[str, ...], place: str | None, **options: Any) -> PruneReport:
     from storage_admin.cli.output import say
     from storage_admin.cli.sessions.transfer import transfer_progress
+    from storage_admin.errors import FileInUse, UsageError
 
     try:
         with transfer_progress("prune") as told:
             return sessions.prune(old, tables or None, archive=place, told=told, **options)
+    except (FileInUse, UsageError):
+        raise
     except BaseException:
-        if _begun(place):
+        if _begun(place):  # which it is not where nothing was removed
             say(f"What was removed so far is in {place}.partial; the same command with --archive {place} goes on.")
         raise
 
