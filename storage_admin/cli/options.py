@@ -149,7 +149,7 @@ def open_admin(db_url: str | None, schema: str | None, role: str | None = None) 
 
 
 def open_target(url: str) -> StorageAdmin:
-    """The facade for a second database, to which something goes.
+    """The facade for a second database, to which something goes; a SQLite file is made if it is not there.
 
     Raises:
         BadDatabaseURL, UnsupportedDatabase
@@ -157,7 +157,7 @@ def open_target(url: str) -> StorageAdmin:
     from storage_admin.admin import StorageAdmin
 
     _meet(url)
-    return StorageAdmin(url, catalog=catalog())
+    return StorageAdmin(url, catalog=catalog(), create=True)
 
 
 def _meet(url: str) -> None:

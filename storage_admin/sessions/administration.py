@@ -205,9 +205,8 @@ class Sessions:
     ) -> Copied:
         """Bring sessions into another database, as they are at one moment, and compare the two at the end.
 
-        Tables that are not there are created, others are upgraded first. A file of SQLite has to be there, but for
-        ``StorageAdmin(target, create=True)``. The same again brings in what is missing. With ``verify_only`` nothing is
-        written. The other arguments are those of `load`.
+        Tables that are not there are created, others are upgraded first; so is a file of SQLite. The same again brings
+        in what is missing. With ``verify_only`` nothing is written. The other arguments are those of `load`.
 
         Raises:
             CopyDiffers: the target does not hold all of it, but for what was to be kept there; its ``result`` is what
@@ -216,7 +215,7 @@ class Sessions:
         """
         from storage_admin.sessions.copying import Copied, Copy, refuse_differences
 
-        admin = target if isinstance(target, StorageAdmin) else StorageAdmin(target)
+        admin = target if isinstance(target, StorageAdmin) else StorageAdmin(target, create=not verify_only)
         refuse_without_id(without)
         if is_same_database(admin.url, self.admin.url):
             raise UsageError(problem="That is the same database; a copy goes into another one.")

@@ -161,16 +161,17 @@ def test_what_a_target_cannot_hold_is_set_aside_and_the_rest_goes_over(
     assert b'"session_id":"b"' in (tmp_path / "aside.jsonl").read_bytes()
 
 
-def test_neither_a_copy_nor_an_import_makes_a_file_unless_it_is_told_to(sqlite: Database, tmp_path: Path) -> None:
+def test_a_copy_makes_the_file_that_it_goes_to_and_an_import_does_not_unless_it_is_told_to(
+    sqlite: Database, tmp_path: Path
+) -> None:
     agents(sqlite, "a")
     url, path = f"sqlite:///{tmp_path}/new.db", tmp_path / "out.jsonl"
     Sessions(sqlite.url).export(path)
-    with pytest.raises(NoSuchFile, match="touch"):
-        Sessions(sqlite.url).copy(url)
-    with pytest.raises(NoSuchFile, match="touch"):
-        Sessions(url).load(path)
+    for refused in (lambda: Sessions(url).load(path), lambda: Sessions(sqlite.url).copy(url, verify_only=True)):
+        with pytest.raises(NoSuchFile, match="touch"):
+            refused()
     assert not (tmp_path / "new.db").exists()
-    Sessions(sqlite.url).copy(StorageAdmin(url, create=True))
+    Sessions(sqlite.url).copy(url)
     assert [s.session_id for s in Sessions(url).iterate()] == ["a"]
     assert Sessions(StorageAdmin(f"{url}2", create=True)).load(path).tables[0].inserted == 1
 

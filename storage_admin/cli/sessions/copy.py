@@ -46,8 +46,8 @@ def command(
 ) -> None:
     """Copy sessions into another database, and compare the two at the end.
 
-    Tables are created or upgraded there; a file of SQLite has to be there (touch FILE). What was cut off is finished by
-    the same command. Where rows are rejected nothing is compared.
+    Tables are created or upgraded there, and a file of SQLite is made. What was cut off is finished by the same
+    command. Where rows are rejected nothing is compared.
     """
     from storage_admin.cli.options import open_target
     from storage_admin.cli.output import say
