@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import msgspec
 from typing_extensions import Self
 
-from storage_admin.atomic import opened, write_synced
+from storage_admin.atomic import opened, part_of, write_synced
 from storage_admin.errors import (
     ArchiveNotWritten,
     BadExport,
@@ -112,6 +112,7 @@ class GrowingArchive:
         self.path, self.compression, self.source = path, compression, source or {}
         self.partial = path.with_name(f"{path.name}{PARTIAL}")
         self._beside = _beside(self.partial)
+        self._end = self.partial.with_name(f"{self.partial.name}.end")  # while the last lines are written anew
         self.counts: list[TableCount] = []
         self._open: Header | None = None
         self._sessions = 0
@@ -185,12 +186,19 @@ class GrowingArchive:
             return
         kept = [data for data in self._last if data not in dropped]
         at = self._file.seek(0, os.SEEK_END) - sum(map(len, self._last))
-        self._file.truncate(at)
         self._sessions -= len(self._last) - len(kept)
-        self._last = []
-        if kept:
-            self._write(b"".join(kept))
-            self._last = kept
+        self._last = kept
+        if not kept:
+            self._file.truncate(at)
+            return
+        # Their rows are gone already: at no moment may they be only in a line that is half written.
+        part = part_of(self._end)
+        try:
+            write_synced(part, b"%d\n%b" % (at, b"".join(kept)))
+            part.replace(self._end)
+        except OSError as error:
+            raise ArchiveNotWritten(path=self.partial, problem=error.strerror) from error
+        self._end_again()
 
     def finish(self, wanted: dict[str, Any]) -> Manifest | None:
         """Give the file its name and its manifest, which says what was wanted; None where nothing is in it."""
@@ -232,8 +240,16 @@ class GrowingArchive:
             self._file.truncate(at)  # half a line would be in the way of the next one
             raise ArchiveNotWritten(path=self.partial, problem=error.strerror) from error
 
+    def _end_again(self) -> None:
+        """Let the file end as was written down beside it."""
+        at, _, data = self._end.read_bytes().partition(b"\n")
+        self._file.truncate(int(at))
+        self._write(data)
+        self._end.unlink()
+
     def _remove(self) -> None:
         self.partial.unlink(missing_ok=True)
+        self._end.unlink(missing_ok=True)
         self._beside.unlink(missing_ok=True)
 
     def _begin(self) -> None:
@@ -256,6 +272,8 @@ class GrowingArchive:
 
     def _resume(self) -> None:
         """Read what a killed process left, and cut off the line that it did not finish."""
+        if self._end.exists():
+            self._end_again()
         end = 0
         self._file.seek(0)
         for number, data in enumerate(self._file, 1):
