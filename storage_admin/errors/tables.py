@@ -79,7 +79,7 @@ class NoRights(TableError):
         facts["belongs"] = str(facts["belongs"]).replace(" belongs", " belong", 1).replace(", a table", ", tables", 1)
         facts["sql"] = "\n  storage-admin upgrade, or what this prints: storage-admin plan --sql"
         grants = tuple(dict.fromkeys(grant for error in errors for grant in error.grants))
-        return cls(**facts | {"was": "were", "grants": grants})  # type: ignore[arg-type] # as they were given
+        return cls(**facts | {"was": "were", "grants": grants})  # type: ignore[arg-type]  # the facts that __init__ took
 
 
 class InheritedTable(TableError):

@@ -253,18 +253,17 @@ class Pruner:
         self, table: SessionTable, ids: Sequence[Any], before: dict[Any, str | None], archived: dict[Any, bytes]
     ) -> list[Any]:
         """The ids of those that went, in one transaction."""
-        began, one_writer = time.perf_counter(), table.dialect.name == "sqlite"
+        began = time.perf_counter()
         with transaction(self.connection, self._opening(table.dialect.name)):
-            if one_writer:  # it has waited for others, and held nobody up
-                began = time.perf_counter()
+            opened = time.perf_counter()
             locked = self._versions(table, ids, lock=True)
             gone = list(locked) if self.archive is None else self._unchanged(table, locked, before, archived)
             for some in self._at_once(gone, table.dialect.name):
                 self._delete(table, some)
-            if one_writer:  # a reader may keep COMMIT waiting, however few they are
-                self._adapt(time.perf_counter() - began, len(ids))
-        if not one_writer:
-            self._adapt(time.perf_counter() - began, len(ids))
+            done = time.perf_counter()
+        # SQLite waits for its writers before that, and for its readers after it, however few the rows are.
+        waits = table.dialect.name == "sqlite"
+        self._adapt(done - opened if waits else time.perf_counter() - began, len(ids))
         return gone
 
     def _opening(self, dialect: str) -> list[str]:
