@@ -150,31 +150,42 @@ def spoken_utf8(driver: psycopg.Connection[Any]) -> Iterator[None]:
     driver.execute("RESET client_encoding")
 
 
-def copy_out(connection: Connection, query: sa.Select[Any]) -> Iterator[list[bytes]]:
-    """The lines that a query makes, some at a time.
+class CopyOut:
+    """A query that makes lines, compiled once: it may be run again, with other values for its parameters."""
 
-    Raises:
-        DBAPIError
-    """
-    driver = driver_of(connection)
-    compiled = query.compile(dialect=connection.dialect, compile_kwargs={"render_postcompile": True})
-    statement: Any = f"COPY ({compiled}) TO STDOUT (FORMAT binary)"
-    tell(statement)
-    errors = driver_errors(connection, "COPY")
-    with errors, spoken_utf8(driver), driver.cursor() as cursor, cursor.copy(statement, compiled.params) as copy:
-        block: list[bytes] = []
-        size = 0
-        for data in copy:
-            message = bytes(data)
-            if message.startswith(SIGNATURE):
-                message = message[FILE_HEAD:]
-            line = message[ROW_HEAD:]
-            if not line:  # the end of the data has no field
-                continue
-            block.append(line)
-            size += len(line)
-            if size >= BLOCK:
-                yield block
-                block, size = [], 0
-        if block:
+    def __init__(self, connection: Connection, query: sa.Select[Any]) -> None:
+        self.connection = connection
+        compiled = query.compile(dialect=connection.dialect, compile_kwargs={"render_postcompile": True})
+        self._statement: Any = f"COPY ({compiled}) TO STDOUT (FORMAT binary)"
+        self._values = compiled.params
+
+    def lines(self, **values: Any) -> Iterator[list[bytes]]:
+        """The lines that it makes, some at a time.
+
+        Raises:
+            DBAPIError. UsageError: as `driver_of`.
+        """
+        driver = driver_of(self.connection)
+        tell(self._statement)
+        errors, values = driver_errors(self.connection, "COPY"), self._values | values
+        with errors, spoken_utf8(driver), driver.cursor() as cursor, cursor.copy(self._statement, values) as copy:
+            yield from _blocks(copy)
+
+
+def _blocks(copy: psycopg.Copy) -> Iterator[list[bytes]]:
+    block: list[bytes] = []
+    size = 0
+    for data in copy:
+        message = bytes(data)
+        if message.startswith(SIGNATURE):
+            message = message[FILE_HEAD:]
+        line = message[ROW_HEAD:]
+        if not line:  # the end of the data has no field
+            continue
+        block.append(line)
+        size += len(line)
+        if size >= BLOCK:
             yield block
+            block, size = [], 0
+    if block:
+        yield block

@@ -6,6 +6,7 @@ import json
 from base64 import b64decode
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime, timezone
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,11 +16,11 @@ from storage_admin.database import send
 from storage_admin.errors import UsageError
 from storage_admin.messages import driver_message
 from storage_admin.sessions.archive import Archive, LeftOut, Manifest, TableCount, some_left_out
-from storage_admin.sessions.copy_out import copy_out, line_query
+from storage_admin.sessions.copy_out import CopyOut, line_query
 from storage_admin.sessions.driver import in_words
 from storage_admin.sessions.formats import BASE64, OWN, Header, LineMaker, StoredText, form_of, split
 from storage_admin.sessions.sqlite_lines import SQLiteLines, has_rowid
-from storage_admin.sessions.tables import SESSION_ID
+from storage_admin.sessions.tables import SESSION_ID, one_of
 from storage_admin.sessions.writers import compressor_for, refuse_without_package, writer_for
 from storage_admin.tracing import span
 from storage_admin.version import __version__
@@ -116,9 +117,7 @@ class Source:
         if not self.keyset:
             yield from self._read(self.condition)
             return
-        if self.table.live.shape.primary_key != (SESSION_ID,):
-            problem = f"{self.table.name} has no primary key on {SESSION_ID} to go by; export it as one snapshot."
-            raise UsageError(problem=problem)
+        self._refuse_without_key("export it as one snapshot")
         if self.table.dialect.name == "sqlite":  # whose primary keys may be NULL, any number of times
             yield from self._read(sa.and_(self.condition, self.key.is_(None)))
         place: sa.ColumnElement[bool] = self.key.is_not(None)
@@ -131,10 +130,35 @@ class Source:
                 return
             place = self.key > key_of(last)
 
+    def only(self, ids: Sequence[Any]) -> Iterator[list[bytes]]:
+        """The lines of those that have one of these ids; what can be prepared for the next ones is.
+
+        Raises:
+            DBAPIError. UsageError: there is no primary key.
+        """
+        self._refuse_without_key("its rows cannot be told from each other")
+        if self.table.dialect.name == "postgresql":
+            yield from self._sorted_out(self._of_ids.lines(ids=list(ids)))
+        else:
+            yield from self._read(sa.and_(self.condition, one_of(self.key, ids, self.table.dialect)))
+
+    @cached_property
+    def _of_ids(self) -> CopyOut:
+        these = self.key == sa.any_(sa.bindparam("ids", (), type_=sa.ARRAY(sa.Text)))
+        return CopyOut(self.connection, line_query(self.table, self.columns, sa.and_(self.condition, these)))
+
+    def _refuse_without_key(self, instead: str) -> None:
+        if self.table.live.shape.primary_key != (SESSION_ID,):
+            raise UsageError(problem=f"{self.table.name} has no primary key on {SESSION_ID} to go by; {instead}.")
+
     def _copied(self, condition: sa.ColumnElement[bool], limit: int | None = None) -> Iterator[list[bytes]]:
-        large: list[bytes] = []
         query = line_query(self.table, self.columns, condition, limit)
-        for block in copy_out(self.connection, query):
+        yield from self._sorted_out(CopyOut(self.connection, query).lines())
+
+    def _sorted_out(self, blocks: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
+        """These lines; of rows that may be too large only the key came, and they are read one by one at the end."""
+        large: list[bytes] = []
+        for block in blocks:
             if keys := [data for data in block if data.startswith(b'"')]:
                 large += keys
                 yield [data for data in block if not data.startswith(b'"')]
@@ -149,7 +173,7 @@ class Source:
         if not self.keyset:
             send(self.connection, "SAVEPOINT large")
         try:
-            yield from copy_out(self.connection, query)
+            yield from CopyOut(self.connection, query).lines()
         except sa.exc.DBAPIError as error:
             if error.connection_invalidated:
                 raise

@@ -154,6 +154,7 @@ class Pruner:
             ArchiveNotWritten: the disk is full, or the like; what is not in the archive was not deleted.
         """
         self._patiently(table, lambda: self._settle(table))
+        self._source = self._patiently(table, lambda: Source(self.connection, table, self.old.aged, keyset=True))
         before = self.removed
         for _ in range(PASSES):
             at_start = self.removed
@@ -291,7 +292,7 @@ class Pruner:
         """The ids of those that are ours until the end, and in the archive as they are now."""
         if table.dialect.name in VERSIONS:
             return [key for key, version in locked.items() if before.get(key) == version]
-        now = self._lines(table, Filter(ids=tuple(locked)), locked=True) if locked else {}
+        now = self._lines(self._source, list(locked)) if locked else {}
         return [key for key, data in now.items() if archived[key] == data]
 
     def _at_once(self, ids: Sequence[Any], dialect: str) -> Iterator[Sequence[Any]]:
@@ -309,23 +310,22 @@ class Pruner:
         """The lines of those that are still old, by id, on the disk now; nothing is locked while it takes its time."""
         if self.archive is None:
             return {}
-        lines = self._lines(table, msgspec.structs.replace(self.old.aged, ids=tuple(ids)), locked=False)
+        lines = self._lines(self._source, ids)
         self.archive.append(header(table), list(lines.values()))
         self.bytes += sum(map(len, lines.values()))
         return lines
 
-    def _lines(self, table: SessionTable, wanted: Filter, *, locked: bool) -> dict[Any, bytes]:
+    def _lines(self, source: Source, ids: Sequence[Any]) -> dict[Any, bytes]:
         """Lines by id. A session that has no form in a file has none, and stays in its table."""
-        source = Source(self.connection, table, wanted, keyset=not locked)  # without a transaction, or in ours
-        return {key_of(data): data for block in source.blocks() for data in block}
+        return {key_of(data): data for block in source.only(ids) for data in block}
 
     def _settle(self, table: SessionTable) -> None:
         """Take out of the archive what its last transaction did not delete in the end, because it was cut off."""
         last = self.archive.last_of(header(table), LARGEST) if self.archive is not None else []
         if self.archive is None or not last:
             return
-        ids = tuple(key_of(data) for data in last)
-        still = set(self._lines(table, Filter(ids=ids), locked=False).values())
+        every = Source(self.connection, table, Filter(), keyset=True)
+        still = set(self._lines(every, [key_of(data) for data in last]).values())
         self.archive.take_back([data for data in last if data in still])
 
 

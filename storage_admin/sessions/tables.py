@@ -131,6 +131,8 @@ def same_text(column: sa.ColumnElement[Any], value: str, dialect: Dialect) -> sa
 def one_of(column: sa.ColumnElement[Any], values: Iterable[str], dialect: Dialect) -> sa.ColumnElement[bool]:
     """Whether a column is one of these texts, compared as `same_text` does it."""
     listed = list(values)
+    if dialect.name == "postgresql" and len(listed) != 1:  # one value, so that the statement is the same for any number
+        return column == sa.any_(sa.bindparam(None, listed, type_=sa.ARRAY(sa.Text)))
     found = column.in_(sa.bindparam(None, listed, expanding=True, type_=sa.Text))
     if dialect.name != "mysql":
         return found

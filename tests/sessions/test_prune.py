@@ -53,6 +53,18 @@ def ids(path: Path) -> list[str]:
     return [row["session_id"] for row in read(path.read_bytes()) if "session_id" in row]
 
 
+def test_rows_that_have_no_primary_key_stay_since_they_cannot_be_told_from_each_other(
+    postgres: Database, tmp_path: Path
+) -> None:
+    table = twenty(postgres)
+    postgres.run("ALTER TABLE ai.sessions DROP CONSTRAINT sessions_pkey")
+    before = stored(postgres, table)
+    with pytest.raises(UsageError, match="ai.sessions has no primary key on session_id to go by"):
+        Sessions(postgres.url).prune(Old(CUT), archive=tmp_path / "old.jsonl")
+    assert stored(postgres, table) == before
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_is_old_is_in_the_archive_and_the_rest_is_as_it_was(database: Database, tmp_path: Path) -> None:
     table = twenty(database)
     before = stored(database, table)
