@@ -18,6 +18,7 @@ import psycopg
 from storage_admin import Status
 from storage_admin.sessions import Old, Sessions
 from tests.faults.clients import ROOT, until
+from tests.faults.conftest import FULL
 from tests.integration.tables import old_agents
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def test_beside_its_writers_nothing_that_is_used_goes_and_what_goes_is_in_the_ar
     assert gone.keys() == old - found.revived
     longest = f"longest wait {found.longest:.1f} ms, for a lock {for_locks:.1f} ms"
     assert for_locks <= 50, longest
-    assert found.longest <= 50 + scale.slack, longest
+    assert found.longest <= 50 + (scale.slack if scale is not FULL else 0), f"{longest}; try TMPDIR=/dev/shm"
     assert sessions.load(archive).sessions == len(gone)
     assert [counted.sessions for counted in sessions.count()] == [rows]
     assert postgres.admin().check().status is Status.CURRENT
