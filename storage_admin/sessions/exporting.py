@@ -106,14 +106,9 @@ class Source:
             UsageError: ``keyset``, and there is no primary key to go by. QueryFailed, DatabaseBusy.
         """
         with in_words(self.connection, str(self.table.name)):
-            yield from self.blocks()
+            yield from self._blocks()
 
-    def blocks(self) -> Iterator[list[bytes]]:
-        """As `lines`, for one who tries again.
-
-        Raises:
-            DBAPIError. UsageError: as `lines`.
-        """
+    def _blocks(self) -> Iterator[list[bytes]]:
         if not self.keyset:
             yield from self._read(self.condition)
             return
@@ -144,7 +139,7 @@ class Source:
 
     @cached_property
     def _of_ids(self) -> CopyOut:
-        these = self.key == sa.any_(sa.bindparam("ids", (), type_=sa.ARRAY(sa.Text)))
+        these = one_of(self.key, (), self.table.dialect, name="ids")
         return CopyOut(self.connection, line_query(self.table, self.columns, sa.and_(self.condition, these)))
 
     def _refuse_without_key(self, instead: str) -> None:

@@ -125,15 +125,19 @@ def portable_type(live: str) -> ColumnType | None:
 
 def same_text(column: sa.ColumnElement[Any], value: str, dialect: Dialect) -> sa.ColumnElement[bool]:
     """Whether a column is this text. To MySQL 'A' may be 'a': there it is compared byte by byte too."""
+    if dialect.name == "postgresql":  # which sorts by the rest of an index only below a plain =
+        return column == sa.literal(value, sa.Text)
     return one_of(column, [value], dialect)
 
 
-def one_of(column: sa.ColumnElement[Any], values: Iterable[str], dialect: Dialect) -> sa.ColumnElement[bool]:
-    """Whether a column is one of these texts, compared as `same_text` does it."""
+def one_of(
+    column: sa.ColumnElement[Any], values: Iterable[str], dialect: Dialect, *, name: str | None = None
+) -> sa.ColumnElement[bool]:
+    """Whether a column is one of these texts, compared as `same_text` does it. ``name`` is that of the parameter."""
     listed = list(values)
-    if dialect.name == "postgresql" and len(listed) != 1:  # one value, so that the statement is the same for any number
-        return column == sa.any_(sa.bindparam(None, listed, type_=sa.ARRAY(sa.Text)))
-    found = column.in_(sa.bindparam(None, listed, expanding=True, type_=sa.Text))
+    if dialect.name == "postgresql":  # one parameter, so that the statement is the same for any number
+        return column == sa.any_(sa.bindparam(name, listed, type_=sa.ARRAY(sa.Text)))
+    found = column.in_(sa.bindparam(name, listed, expanding=True, type_=sa.Text))
     if dialect.name != "mysql":
         return found
     from sqlalchemy.dialects import mysql

@@ -65,6 +65,17 @@ def test_rows_that_have_no_primary_key_stay_since_they_cannot_be_told_from_each_
     assert not list(tmp_path.iterdir())
 
 
+def test_the_statement_of_a_batch_is_written_once_for_batches_of_any_size(
+    postgres: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agents(postgres, *(f"s{n:03}" for n in range(300)), updated_at=1)
+    texts: list[str] = []
+    monkeypatch.setattr("storage_admin.sessions.copy_out.tell", texts.append)
+    assert Sessions(postgres.url).prune(Old(CUT), archive=tmp_path / "old.jsonl").sessions == 300
+    assert len(texts) > 2
+    assert len(set(texts)) == 1
+
+
 def test_what_is_old_is_in_the_archive_and_the_rest_is_as_it_was(database: Database, tmp_path: Path) -> None:
     table = twenty(database)
     before = stored(database, table)
