@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from storage_admin.lazy import lazily
 from storage_admin.version import __version__
 
 if TYPE_CHECKING:
@@ -62,12 +62,7 @@ _HOMES = {
     "storage": ("MySQLStorage", "PostgresStorage", "SingleStoreStorage", "SqliteStorage"),
 }
 
-
-def __getattr__(name: str) -> object:
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(f"{__name__}.{home}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazily(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:
