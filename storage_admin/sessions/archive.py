@@ -22,8 +22,8 @@ from storage_admin.sessions.formats import Header  # noqa: TC001 - as the one ab
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-CHUNK = 1 << 20
-AHEAD = 4  # chunks
+CHUNK = 4 << 20
+AHEAD = 2  # chunks; fewer, larger ones, since the thread and the one that feeds it wait for each other at every one
 BEHIND = 16 << 20  # bytes
 NAMED = 20  # of many rows
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from storage_admin.database import tell
 from storage_admin.errors import UsageError
 from storage_admin.sessions.driver import driver_errors
-from storage_admin.sessions.formats import BASE64, NULL_FORM, OWN, TEXT_FORM
+from storage_admin.sessions.formats import BASE64, NULL_FORM, OWN, TEXT_FORM, Block
 from storage_admin.sessions.tables import SESSION_ID
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ LARGE = 8 << 20  # bytes as they are stored, of a row that may be too large for 
 SIGNATURE = b"PGCOPY\n\xff\r\n\0"
 FILE_HEAD = 19  # bytes before the first row
 ROW_HEAD = 6  # bytes before its only field
+KEY = b'"'  # begins what is no line
 ARGUMENTS = 90  # of a function; PostgreSQL takes a hundred
 PLAIN = frozenset(
     {"boolean", "smallint", "integer", "bigint", "real", "double precision", "numeric"}
@@ -151,15 +152,21 @@ def spoken_utf8(driver: psycopg.Connection[Any]) -> Iterator[None]:
 
 
 class CopyOut:
-    """A query that makes lines, compiled once: it may be run again, with other values for its parameters."""
+    """A query that makes lines, compiled once: it may be run again, with other values for its parameters.
+
+    Once its lines were read, ``large`` has the keys of the rows that may be too large, and ``last`` that of the last
+    row, in JSON; a line is there in its place.
+    """
 
     def __init__(self, connection: Connection, query: sa.Select[Any]) -> None:
         self.connection = connection
         compiled = query.compile(dialect=connection.dialect, compile_kwargs={"render_postcompile": True})
         self._statement: Any = f"COPY ({compiled}) TO STDOUT (FORMAT binary)"
         self._values = compiled.params
+        self.large: list[bytes] = []
+        self.last: bytes | None = None
 
-    def lines(self, **values: Any) -> Iterator[list[bytes]]:
+    def lines(self, **values: Any) -> Iterator[Block]:
         """The lines that it makes, some at a time.
 
         Raises:
@@ -167,25 +174,29 @@ class CopyOut:
         """
         driver = driver_of(self.connection)
         tell(self._statement)
+        self.large, self.last = [], None
         errors, values = driver_errors(self.connection, "COPY"), self._values | values
         with errors, spoken_utf8(driver), driver.cursor() as cursor, cursor.copy(self._statement, values) as copy:
-            yield from _blocks(copy)
+            yield from self._blocks(copy)
 
-
-def _blocks(copy: psycopg.Copy) -> Iterator[list[bytes]]:
-    block: list[bytes] = []
-    size = 0
-    for data in copy:
-        message = bytes(data)
-        if message.startswith(SIGNATURE):
-            message = message[FILE_HEAD:]
-        line = message[ROW_HEAD:]
-        if not line:  # the end of the data has no field
-            continue
-        block.append(line)
-        size += len(line)
-        if size >= BLOCK:
-            yield block
-            block, size = [], 0
-    if block:
-        yield block
+    def _blocks(self, copy: psycopg.Copy) -> Iterator[Block]:
+        lines: list[bytes] = []
+        size = 0
+        for data in copy:
+            message = bytes(data)
+            if message.startswith(SIGNATURE):
+                message = message[FILE_HEAD:]
+            line = message[ROW_HEAD:]
+            if not line:  # the end of the data has no field
+                continue
+            self.last = line
+            if line.startswith(KEY):
+                self.large.append(line)
+                continue
+            lines.append(line)
+            size += len(line)
+            if size >= BLOCK:
+                yield Block.of(lines)
+                lines, size = [], 0
+        if lines:
+            yield Block.of(lines)

@@ -104,8 +104,8 @@ class Copy(Import):
 
 def _section(connection: Connection, table: SessionTable, wanted: Filter) -> Section:
     source = Source(connection, table, wanted, keyset=False)
-    lines = (data for block in source.lines() for data in block)
-    return Section(header(table), (Line(number, data, split(data)) for number, data in enumerate(lines, 1)))
+    lines = (data for block in source.lines() for data in block.lines)
+    return Section(header(table), (Line(number, data) for number, data in enumerate(lines, 1)))
 
 
 # --- whether they are the same -----------------------------------------------------------------------------
@@ -123,7 +123,7 @@ def compare(
 
     def hashes(side: tuple[Connection, SessionTable]) -> Iterator[tuple[str, int]]:
         for block in Source(*side, wanted, keyset=False).lines():
-            for data in block:
+            for data in block.lines:
                 key, text = canonical(data, names, json_columns)
                 yield key, int.from_bytes(blake2b(text, digest_size=12).digest(), "big")
 

@@ -16,9 +16,9 @@ from storage_admin.database import send
 from storage_admin.errors import UsageError
 from storage_admin.messages import driver_message
 from storage_admin.sessions.archive import Archive, LeftOut, Manifest, TableCount, some_left_out
-from storage_admin.sessions.copy_out import CopyOut, line_query
+from storage_admin.sessions.copy_out import KEY, CopyOut, line_query
 from storage_admin.sessions.driver import in_words
-from storage_admin.sessions.formats import BASE64, OWN, Header, LineMaker, StoredText, form_of, split
+from storage_admin.sessions.formats import BASE64, OWN, Block, Header, LineMaker, StoredText, form_of, split
 from storage_admin.sessions.sqlite_lines import SQLiteLines, has_rowid
 from storage_admin.sessions.tables import SESSION_ID, one_of
 from storage_admin.sessions.writers import compressor_for, refuse_without_package, writer_for
@@ -26,7 +26,7 @@ from storage_admin.tracing import span
 from storage_admin.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
     from pathlib import Path
 
     from sqlalchemy import Connection
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from storage_admin.sessions.tables import SessionColumn, SessionTable
 
     Told = Callable[[int, int], None]  # sessions, bytes so far
+    Reading = Generator[Block, None, Any]  # which returns the id of the last row that was read, None if there was none
 
 PAGE = 5_000  # rows of a keyset page
 ROWS = 500  # that are fetched together, where they are streamed
@@ -93,13 +94,13 @@ class Source:
         self.condition = wanted.condition(table)
         self.key = table.sql.c[SESSION_ID]
         self.left_out: list[LeftOut] = []
-        self._read: Callable[..., Iterator[list[bytes]]] = self._streamed
+        self._read: Callable[..., Reading] = self._streamed
         if table.dialect.name == "postgresql":
             self._read = self._copied
         elif table.dialect.name == "sqlite" and has_rowid(connection, table):
             self._read = self._made_by_sqlite
 
-    def lines(self) -> Iterator[list[bytes]]:
+    def lines(self) -> Iterator[Block]:
         """The lines, some at a time.
 
         Raises:
@@ -108,7 +109,7 @@ class Source:
         with in_words(self.connection, str(self.table.name)):
             yield from self._blocks()
 
-    def _blocks(self) -> Iterator[list[bytes]]:
+    def _blocks(self) -> Iterator[Block]:
         if not self.keyset:
             yield from self._read(self.condition)
             return
@@ -116,16 +117,10 @@ class Source:
         if self.table.dialect.name == "sqlite":  # whose primary keys may be NULL, any number of times
             yield from self._read(sa.and_(self.condition, self.key.is_(None)))
         place: sa.ColumnElement[bool] = self.key.is_not(None)
-        while True:
-            count, last = 0, b""
-            for block in self._read(sa.and_(self.condition, place), PAGE):
-                count, last = count + len(block), block[-1]
-                yield block
-            if count < PAGE:
-                return
-            place = self.key > key_of(last)
+        while (last := (yield from self._read(sa.and_(self.condition, place), PAGE))) is not None:
+            place = self.key > last
 
-    def only(self, ids: Sequence[Any]) -> Iterator[list[bytes]]:
+    def only(self, ids: Sequence[Any]) -> Iterator[Block]:
         """The lines of those that have one of these ids; what can be prepared for the next ones is.
 
         Raises:
@@ -133,7 +128,7 @@ class Source:
         """
         self._refuse_without_key("its rows cannot be told from each other")
         if self.table.dialect.name == "postgresql":
-            yield from self._sorted_out(self._of_ids.lines(ids=list(ids)))
+            yield from self._all_of(self._of_ids, ids=list(ids))
         else:
             yield from self._read(sa.and_(self.condition, one_of(self.key, ids, self.table.dialect)))
 
@@ -146,23 +141,18 @@ class Source:
         if self.table.live.shape.primary_key != (SESSION_ID,):
             raise UsageError(problem=f"{self.table.name} has no primary key on {SESSION_ID} to go by; {instead}.")
 
-    def _copied(self, condition: sa.ColumnElement[bool], limit: int | None = None) -> Iterator[list[bytes]]:
-        query = line_query(self.table, self.columns, condition, limit)
-        yield from self._sorted_out(CopyOut(self.connection, query).lines())
+    def _copied(self, condition: sa.ColumnElement[bool], limit: int | None = None) -> Reading:
+        copy = CopyOut(self.connection, line_query(self.table, self.columns, condition, limit))
+        yield from self._all_of(copy)
+        return None if copy.last is None else json.loads(copy.last) if copy.last.startswith(KEY) else key_of(copy.last)
 
-    def _sorted_out(self, blocks: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
+    def _all_of(self, copy: CopyOut, **values: Any) -> Iterator[Block]:
         """These lines; of rows that may be too large only the key came, and they are read one by one at the end."""
-        large: list[bytes] = []
-        for block in blocks:
-            if keys := [data for data in block if data.startswith(b'"')]:
-                large += keys
-                yield [data for data in block if not data.startswith(b'"')]
-            else:
-                yield block
-        for key in large:
+        yield from copy.lines(**values)
+        for key in copy.large:
             yield from self._alone(json.loads(key))
 
-    def _alone(self, key: str) -> Iterator[list[bytes]]:
+    def _alone(self, key: str) -> Iterator[Block]:
         """A row that may be too large to be written out, so that only it fails."""
         query = line_query(self.table, self.columns, self.key == key, large=True)
         if not self.keyset:
@@ -176,12 +166,14 @@ class Source:
                 send(self.connection, "ROLLBACK TO SAVEPOINT large")
             self.left_out.append(LeftOut(self.table.name, key, driver_message(error)))
 
-    def _made_by_sqlite(self, condition: sa.ColumnElement[bool], limit: int | None = None) -> Iterator[list[bytes]]:
+    def _made_by_sqlite(self, condition: sa.ColumnElement[bool], limit: int | None = None) -> Reading:
         maker = SQLiteLines(self.connection, self.table, self.columns)
         query = maker.query(condition)
-        yield from maker.lines(query.order_by(self.key).limit(limit) if limit is not None else query)
+        return (
+            yield from _told_last(maker.lines(query.order_by(self.key).limit(limit) if limit is not None else query))
+        )
 
-    def _streamed(self, condition: sa.ColumnElement[bool], limit: int | None = None) -> Iterator[list[bytes]]:
+    def _streamed(self, condition: sa.ColumnElement[bool], limit: int | None = None) -> Reading:
         columns = [self.table.sql.c[column.name] for column in self.columns]
         query = sa.select(*columns).where(condition)
         if limit is not None:
@@ -189,8 +181,15 @@ class Source:
         make = LineMaker({column.name: column.is_json for column in self.columns})
         with as_bytes(self.connection):
             result = self.connection.execute(query, execution_options={"stream_results": True, "yield_per": ROWS})
-            for rows in result.partitions():
-                yield [make(row) for row in rows]
+            return (yield from _told_last(Block.of([make(row) for row in rows]) for rows in result.partitions()))
+
+
+def _told_last(blocks: Iterator[Block]) -> Reading:
+    last = None
+    for block in blocks:
+        yield block
+        last = block
+    return None if last is None else key_of(last.lines[-1])
 
 
 @contextmanager
@@ -284,9 +283,9 @@ def _write(
                 for block in source.lines():
                     refused = writer.write(block)
                     left_out += [LeftOut(table.name, str(key_of(data)), problem) for data, problem in refused]
-                    count += len(block) - len(refused)
+                    count += block.sessions - len(refused)
                     if told is not None:
-                        size += sum(map(len, block))
+                        size += len(block.data)
                         told(done + count, size)
                 writer.end(count)
                 traced.set(sessions=count)

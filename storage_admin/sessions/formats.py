@@ -14,15 +14,17 @@ from base64 import b64encode
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
+from typing_extensions import Self
 
 from storage_admin.errors import BadExport, UsageError
 from storage_admin.schema import TableName  # noqa: TC001 - msgspec reads the annotations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 OWN = "storage_admin"  # the key of what is said about a row, and the first key of a header
+SESSION = b'{"session_id":'  # begins a line that is no header, whatever follows
 NULL_FORM = "null"
 TEXT_FORM = "text"
 CELLS = {"*": "cell"}  # a row of CSV or Parquet: each value is a text, whatever its column holds
@@ -65,13 +67,60 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
     sessions: int
 
 
-class Line(NamedTuple):
-    """A session in a file. ``parts`` are its columns, undecoded, None where it cannot be read: ``problem`` says why."""
+class Line:
+    """A session in a file. ``parts`` are its columns, undecoded, None where it cannot be read: ``problem`` says why.
 
-    number: int
+    It is looked at when somebody asks for them, since most of all lines are read in another way.
+    """
+
+    __slots__ = ("_looked_at", "_parts", "_problem", "data", "number")
+
+    def __init__(self, number: int, data: bytes, problem: str = "") -> None:
+        self.number, self.data, self._problem = number, data, problem
+        self._parts: dict[str, msgspec.Raw] | None = None
+        self._looked_at = bool(problem)
+
+    @property
+    def parts(self) -> dict[str, msgspec.Raw] | None:
+        """The columns of the session."""
+        self._look()
+        return self._parts
+
+    @property
+    def problem(self) -> str:
+        """Why it has none, or nothing."""
+        self._look()
+        return self._problem
+
+    def _look(self) -> None:
+        if self._looked_at:
+            return
+        self._looked_at = True
+        try:
+            parts = split(self.data)
+            if not self.data.isascii():
+                self.data.decode()
+        except (ValueError, RecursionError) as error:
+            self._problem = f"it is no JSON object ({first_line(error)})"
+        else:
+            self._parts = parts
+
+
+class Block(NamedTuple):
+    """Some lines together, and how many."""
+
     data: bytes
-    parts: dict[str, msgspec.Raw] | None
-    problem: str = ""
+    sessions: int
+
+    @classmethod
+    def of(cls, lines: Sequence[bytes]) -> Self:
+        """Of single lines."""
+        return cls(b"".join(lines), len(lines))
+
+    @property
+    def lines(self) -> list[bytes]:
+        """Each line by itself."""
+        return self.data.splitlines(keepends=True)
 
 
 def line(value: Header | Trailer | End) -> bytes:
@@ -207,23 +256,30 @@ def _parts(data: bytes) -> list[tuple[bytes, bytes]]:
     return found
 
 
-def header_of(parts: Mapping[str, msgspec.Raw], where: str) -> Header | Trailer | End | None:
+def header_of(line: Line, where: str) -> Header | Trailer | End | None:
     """The header, trailer or end that a line is, None where it is a session.
 
     Raises:
         BadExport: it is one of a newer release.
     """
-    first = parts.get(OWN)
-    if first is None or bytes(first)[:1] == b"{":
+    if line.data.startswith(SESSION):
+        return None  # as nearly all are, of which no more has to be known here
+    first = (line.parts or {}).get(OWN)
+    if line.parts is None or first is None or bytes(first)[:1] == b"{":
         return None
-    data = b"{" + b",".join(_encode(name) + b":" + bytes(value) for name, value in parts.items()) + b"}"
+    data = b"{" + b",".join(_encode(name) + b":" + bytes(value) for name, value in line.parts.items()) + b"}"
     try:
         if int(bytes(first)) > FORMAT:
             raise BadExport(file=where, problem="a newer storage-admin wrote it; upgrade yours")
-        if "headers" in parts:
+        if "headers" in line.parts:
             return msgspec.json.decode(data, type=End)
-        if "sessions" in parts:
+        if "sessions" in line.parts:
             return msgspec.json.decode(data, type=Trailer)
         return msgspec.json.decode(data, type=Header)
     except (ValueError, msgspec.MsgspecError) as error:
         raise BadExport(file=where, problem=f"its header cannot be read ({error})") from None
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in short."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -25,7 +25,7 @@ from storage_admin.errors import (
     UsageError,
 )
 from storage_admin.sessions.archive import CHUNK, Archive, Manifest, TableCount, lock
-from storage_admin.sessions.formats import End, Header, Trailer, form_of, header_of, line, split
+from storage_admin.sessions.formats import End, Header, Line, Trailer, form_of, header_of, line
 from storage_admin.sessions.tables import SESSION_ID
 from storage_admin.sessions.writers import compressor_for, refuse_without_package
 from storage_admin.texts import time_text
@@ -288,14 +288,14 @@ class GrowingArchive:
         self._file.truncate(end)
 
     def _take(self, data: bytes) -> None:
-        parts = split(data)
-        found = header_of(parts, str(self.partial))
+        read = Line(0, data)
+        found = header_of(read, str(self.partial))
         if isinstance(found, Trailer):
             self._close()
         elif isinstance(found, Header):
             self._close()
             self._open = found
-        elif found is not None or self._open is None or SESSION_ID not in parts:
+        elif found is not None or self._open is None or SESSION_ID not in (read.parts or ()):
             raise ValueError("a session of no table, or without an id")
         else:
             self._sessions += 1

@@ -113,7 +113,7 @@ def batches(lines: Iterator[Line], parser: Parser, loader: Loader) -> Iterator[B
         for each in lines:
             try:
                 row = parser(each)
-                row = row._replace(prepared=loader.prepare(row.values), values=())
+                row.prepared, row.values = loader.prepare(row.values), ()
             except Unfit as error:
                 batch.bad.append((each.data, Rejected(each.number, _id_of(each), str(error))))
             else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64decode
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
@@ -13,7 +13,7 @@ from storage_admin.sessions.formats import BASE64, CELLS, NULL_FORM, OWN, TEXT_F
 from storage_admin.sessions.tables import SESSION_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from storage_admin.sessions.formats import Line
     from storage_admin.sessions.tables import SessionColumn
@@ -29,7 +29,7 @@ class Unfit(Exception):
     """A row that cannot go into the table; the text says why, without a word of what is in it."""
 
 
-class Row(NamedTuple):
+class Row(msgspec.Struct, gc=False):
     """A session on its way into a table. JSON is bytes; all else a scalar, or the text of a number (`Number`).
 
     ``prepared`` is what its loader made of the values, which are not kept.
@@ -60,6 +60,9 @@ class Parser:
         self._columns = [(column.name, column.is_json) for column in columns]
         self._kinds = {column.name: column for column in columns}
         self._known = {OWN, *ignored, *(column.name for column in columns)}
+        self._json = [(place, name) for place, (name, is_json) in enumerate(self._columns) if is_json]
+        self._key_place = next((place for place, (name, _) in enumerate(self._columns) if name == SESSION_ID), None)
+        self._whole = self._decoder(ignored)
         self._decode = msgspec.json.Decoder().decode
         self._forms = msgspec.json.Decoder(dict[str, str]).decode
 
@@ -69,6 +72,41 @@ class Parser:
         Raises:
             Unfit
         """
+        return self._plain(line) or self._closer(line)
+
+    def _decoder(self, ignored: Collection[str]) -> Callable[[bytes], Any]:
+        """What decodes a line with the values that nearly all have, and knows no other."""
+        scalar: Any = str | Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | None
+        fields = [(name, msgspec.Raw if is_json else scalar) for name, is_json in self._columns]
+        fields += [(OWN, dict[str, Literal["null"]] | None)]  # NULL_FORM
+        fields += [(name, msgspec.Raw) for name in ignored if name not in self._kinds]
+        named = [
+            (f"f{place}", kind, msgspec.field(name=name, default=NULL if kind is msgspec.Raw else None))
+            for place, (name, kind) in enumerate(fields)
+        ]
+        plain = msgspec.defstruct("Plain", named, forbid_unknown_fields=self._strict, gc=False)
+        return msgspec.json.Decoder(plain).decode
+
+    def _plain(self, line: Line) -> Row | None:
+        """The row of a line in which there is nothing odd; which says nothing yet of others."""
+        try:
+            found = self._whole(line.data)
+            if not line.data.isascii():
+                line.data.decode()
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            return None
+        values = list(msgspec.structs.astuple(found))
+        key = None if self._key_place is None else values[self._key_place]
+        if type(key) is not str:
+            return None
+        forms = values[len(self._columns)] or ()
+        del values[len(self._columns) :]
+        for place, name in self._json:
+            raw = values[place]
+            values[place] = bytes(raw) if raw != NULL or name in forms else None
+        return Row(line.number, line.data, key, values)
+
+    def _closer(self, line: Line) -> Row:
         parts = line.parts
         if parts is None:
             raise Unfit(line.problem)
@@ -96,7 +134,7 @@ class Parser:
     def _value(self, name: str, is_json: bool, raw: msgspec.Raw, forms: dict[str, str]) -> Any:
         if raw == NULL and name not in forms:
             return None
-        return self._json(name, raw, forms.get(name)) if is_json else self._scalar(name, raw)
+        return self._json_of(name, raw, forms.get(name)) if is_json else self._scalar(name, raw)
 
     def _cell(self, name: str, raw: msgspec.Raw) -> Any:
         """A value where each is a text, and the column says what it is."""
@@ -119,7 +157,7 @@ class Parser:
             if parts[name] != NULL:
                 raise Unfit(f"the table has no column {name!r}")
 
-    def _json(self, name: str, raw: msgspec.Raw, form: str | None) -> bytes:
+    def _json_of(self, name: str, raw: msgspec.Raw, form: str | None) -> bytes:
         if form is None or form == NULL_FORM:
             return bytes(raw)
         if form != TEXT_FORM:

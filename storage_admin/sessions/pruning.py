@@ -317,7 +317,7 @@ class Pruner:
 
     def _lines(self, source: Source, ids: Sequence[Any]) -> dict[Any, bytes]:
         """Lines by id. A session that has no form in a file has none, and stays in its table."""
-        return {key_of(data): data for block in source.only(ids) for data in block}
+        return {key_of(data): data for block in source.only(ids) for data in block.lines}
 
     def _settle(self, table: SessionTable) -> None:
         """Take out of the archive what its last transaction did not delete in the end, because it was cut off."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from storage_admin.errors import BadExport
-from storage_admin.sessions.formats import End, Header, Line, Trailer, form_of, header_of, split
+from storage_admin.sessions.formats import End, Header, Line, Trailer, first_line, form_of, header_of
 from storage_admin.sessions.tabular import csv_lines, parquet_lines
 from storage_admin.sessions.writers import zstd
 from storage_admin.texts import count_text
@@ -105,16 +105,9 @@ def _lines(form: str, file: BinaryIO, manifest: Manifest | None, where: str) -> 
 
 def _json_lines(file: BinaryIO, where: str) -> Iterator[Part]:
     for number, data in enumerate(_read_well(file, where), 1):
-        if not data.strip():
-            continue
-        try:
-            parts = split(data)
-            if not data.isascii():
-                data.decode()
-        except (ValueError, RecursionError) as error:
-            yield Line(number, data, None, f"it is no JSON object ({_first_line(error)})")
-            continue
-        yield header_of(parts, where) or Line(number, data, parts)
+        if not data.isspace():
+            line = Line(number, data)
+            yield header_of(line, where) or line
 
 
 def _read_well(items: Iterable[Item], where: str) -> Iterator[Item]:
@@ -122,17 +115,11 @@ def _read_well(items: Iterable[Item], where: str) -> Iterator[Item]:
     try:
         yield from items
     except (EOFError, OSError, zlib.error) as error:
-        raise BadExport(
-            file=where, problem=f"it is damaged, or ends too early ({_first_line(error)}); {READ}"
-        ) from None
+        raise BadExport(file=where, problem=f"it is damaged, or ends too early ({first_line(error)}); {READ}") from None
     except Exception as error:
         if type(error).__module__.startswith("zstandard"):
             raise BadExport(file=where, problem=f"it is damaged, or ends too early ({error}); {READ}") from None
         raise
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def sections(items: Iterator[Part], where: str, *, ends: bool) -> Iterator[Section]:

@@ -14,7 +14,7 @@ from sqlalchemy import exc
 from storage_admin.database import send
 from storage_admin.sessions.driver import driver_errors
 from storage_admin.sessions.exporting import as_bytes
-from storage_admin.sessions.formats import Line, LineMaker, is_json, split
+from storage_admin.sessions.formats import Line, LineMaker, is_json
 from storage_admin.sessions.loading import TAKEN, Counts, roll_back
 from storage_admin.sessions.parsing import Blob, Number, Parser, Unfit
 from storage_admin.sessions.tables import SESSION_ID
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 ASKED = 500  # ids in one query
 INTEGERS = range(-(2**63), 2**63)
 NUMBER = re.compile(rb"\s*-?[0-9.]")
+NO_NUMBER = (b"{", b"[")
 LONG_NUMBER = re.compile(rb"[0-9][0-9.eE+-]{15}")  # or a text of digits: one that a float may not hold
 ESCAPED = re.compile(rb"['\"\\\0\n\r\x1a]")
 WHOLE = ("bigint", "int", "smallint", "mediumint", "tinyint")
@@ -48,6 +49,8 @@ class RowLoader:
         self.connection, self.table, self.columns, self.on_conflict = connection, table, columns, on_conflict
         self.names = [column.name for column in columns]
         self._are_json = [column.is_json for column in columns]
+        self._json_places = [place for place, is_json in enumerate(self._are_json) if is_json]
+        self._other_places = [place for place, is_json in enumerate(self._are_json) if not is_json]
         self._key = self.names.index(SESSION_ID)
         self._expects_new = True
         named: dict[str, sa.ColumnElement[Any]] = {
@@ -65,12 +68,16 @@ class RowLoader:
 
     def prepare(self, values: Sequence[Any]) -> Any:
         """As a tuple, in the order of the columns."""
-        made = []
-        for place, value in enumerate(values):
-            try:
-                made.append(self.json(value) if self._are_json[place] and value is not None else self.scalar(value))
-            except Unfit as error:
-                raise Unfit(f"{self.names[place]}: {error}") from None
+        made, place = list(values), 0
+        try:
+            for place in self._json_places:
+                if (value := made[place]) is not None:
+                    made[place] = self.json(value)
+            for place in self._other_places:
+                if (value := made[place]) is not None and type(value) is not str:
+                    made[place] = self.scalar(value)
+        except Unfit as error:
+            raise Unfit(f"{self.names[place]}: {error}") from None
         return tuple(made)
 
     def load(self, rows: Sequence[Row]) -> Counts:
@@ -91,7 +98,7 @@ class RowLoader:
         raise NotImplementedError
 
     def scalar(self, value: Any) -> Any:
-        """Any other value as it is sent.
+        """Any other value, but for a text, which is sent as it is.
 
         Raises:
             Unfit
@@ -152,7 +159,7 @@ class RowLoader:
         return counts
 
     def _values(self, data: bytes) -> Sequence[Any]:
-        return self._parse(Line(0, data, split(data))).values
+        return self._parse(Line(0, data)).values
 
     def _there(self, keys: Sequence[str]) -> dict[str, Sequence[Any]]:
         columns = [self.table.sql.c[name] for name in self.names]
@@ -162,7 +169,7 @@ class RowLoader:
                 this = self.table.sql.c[SESSION_ID].in_(keys[at : at + ASKED])
                 for values in self.connection.execute(sa.select(*columns).where(this)):
                     data = self._make(values)
-                    row = self._parse(Line(0, data, split(data)))
+                    row = self._parse(Line(0, data))
                     found[row.key] = row.values
         return found
 
@@ -200,7 +207,12 @@ class IntoSQLite(RowLoader):
         """As `RowLoader`."""
         if isinstance(value, Blob):
             return bytes(value)
-        if NUMBER.match(value) and not _is_plain_integer(value) and _is_number(value):
+        if (
+            not value.startswith(NO_NUMBER)
+            and NUMBER.match(value)
+            and not _is_plain_integer(value)
+            and _is_number(value)
+        ):
             raise Unfit("SQLite would make another number of it")
         return value.decode()
 

@@ -7,18 +7,18 @@ judgement of JSON takes longer, and is another one.
 from __future__ import annotations
 
 import re
+from itertools import chain, repeat
 from math import isqrt
-from operator import mod
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import sqlalchemy as sa
 
 from storage_admin.sessions.driver import driver_errors
-from storage_admin.sessions.formats import NULL_FORM, OWN, LineMaker, StoredText
+from storage_admin.sessions.formats import NULL_FORM, OWN, Block, LineMaker, StoredText
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from sqlalchemy import Connection
 
@@ -28,16 +28,11 @@ FIRST, ROWS, BLOCK = 8, 500, 1 << 17  # rows that are fetched together: at first
 ROWID = "rowid"
 UNSAFE = re.compile(rb'[\x00-\x1f"\\]').search  # what has to be escaped in quotes
 NULL = b"null"
+# The types of the values that are written as they are.
+TEXTS, NULLS, WRITTEN = {bytearray}, {type(None)}, {bytearray, int, type(None)}
 
 
-class _JsonNull:
-    """The type, so to say, of a text that is JSON's null."""
-
-
-# How a value is written, by its type: of NULL and of JSON's null nothing of the value itself.
-WRITTEN: dict[type, bytes] = {bytearray: b"%b", int: b"%d", type(None): b"null%.0a", _JsonNull: b"null%.0a"}
-
-_raw = msgspec.json.Decoder(msgspec.Raw).decode
+_raws: Callable[[bytes], Sequence[Any]] = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 def has_rowid(connection: Connection, table: SessionTable) -> bool:
@@ -53,31 +48,13 @@ def has_rowid(connection: Connection, table: SessionTable) -> bool:
     return True
 
 
-class _Templates(dict["tuple[type, ...]", "bytes | None"]):
-    """How a line is made of a row, by the types of its values: most rows of a table are of the same few.
+class _Ends(dict["tuple[str | None, ...]", bytes]):
+    """The end of a line, by the JSON columns that hold JSON's null, which is told from NULL there."""
 
-    None where one of them needs a closer look. The last value of a row is its number.
-    """
-
-    def __init__(self, columns: Sequence[SessionColumn]) -> None:
-        super().__init__()
-        self._columns = columns
-
-    def __missing__(self, kinds: tuple[type, ...]) -> bytes | None:
-        if not all(kind in WRITTEN for kind in kinds):
-            found = None
-        else:
-            nulls = [column for column, kind in zip(self._columns, kinds, strict=False) if kind is _JsonNull]
-            forms = msgspec.json.encode({OWN: {column.name: NULL_FORM for column in nulls}})
-            own = b"," + forms[1:-1] if nulls else b""
-            parts = map(self._part, self._columns, kinds)
-            found = b"{" + b",".join(parts) + own.replace(b"%", b"%%") + b"}%.0a\n"
-        self[kinds] = found
-        return found
-
-    def _part(self, column: SessionColumn, kind: type) -> bytes:
-        value = b'"%b"' if kind is bytearray and not column.is_json else WRITTEN[kind]
-        return msgspec.json.encode(column.name).replace(b"%", b"%%") + b":" + value
+    def __missing__(self, nulls: tuple[str | None, ...]) -> bytes:
+        forms = msgspec.json.encode({OWN: {name: NULL_FORM for name in nulls if name is not None}})
+        self[nulls] = end = b"," + forms[1:-1] + b"}\n" if any(nulls) else b"}\n"
+        return end
 
 
 class SQLiteLines:
@@ -86,14 +63,15 @@ class SQLiteLines:
     def __init__(self, connection: Connection, table: SessionTable, columns: Sequence[SessionColumn]) -> None:
         self._connection, self._table, self._columns = connection, table, columns
         self._make = LineMaker({column.name: column.is_json for column in columns})
-        self._templates = _Templates(columns)
+        self._keys = [msgspec.json.encode(column.name) + b":" for column in columns]
+        self._ends = _Ends()
 
     def query(self, condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
         """The rows that `lines` makes lines of."""
         columns = [self._table.sql.c[column.name] for column in self._columns]
         return sa.select(*columns, sa.column(ROWID)).where(condition)
 
-    def lines(self, query: sa.Select[Any]) -> Iterator[list[bytes]]:
+    def lines(self, query: sa.Select[Any]) -> Iterator[Block]:
         """The lines of the rows, some at a time.
 
         Raises:
@@ -110,85 +88,88 @@ class SQLiteLines:
             with driver_errors(self._connection, "SELECT"):
                 cursor = driver.execute(str(compiled), parameters)
                 while rows := cursor.fetchmany(count):
-                    lines = self._whole(driver, rows, self._lines(rows))
-                    yield lines
-                    count = max(1, min(ROWS, BLOCK * len(rows) // (sum(map(len, lines)) + 1)))
+                    blocks = self._blocks(driver, rows)
+                    yield from blocks
+                    size = sum(len(block.data) for block in blocks)
+                    count = max(1, min(ROWS, BLOCK * len(rows) // (size + 1)))
         finally:
             driver.text_factory = before
 
-    def _lines(self, rows: Sequence[tuple[Any, ...]]) -> list[bytes | None]:
-        """The line of each row, None where it needs a closer look.
+    def _blocks(self, driver: Any, rows: Sequence[tuple[Any, ...]]) -> list[Block]:
+        """The lines of these rows. Those that need a closer look may be gone by now."""
+        found = list(self._looked_over(rows))
+        if not (odd := [number for number in found if isinstance(number, int)]):
+            return cast("list[Block]", found)
+        lines = self._closer(driver, odd)
+        whole = [part if isinstance(part, Block) else lines.get(part) for part in found]
+        return [block for block in whole if block is not None]
 
-        All rows are looked at together, column by column, and where that finds something, fewer of them.
-        """
-        templates = self._looked_over(rows)
-        if None not in templates:
-            return list(map(mod, templates, rows))
-        if len(rows) == 1:
-            return [None]
-        step = isqrt(len(rows))
-        return [line for start in range(0, len(rows), step) for line in self._lines(rows[start : start + step])]
+    def _looked_over(self, rows: Sequence[tuple[Any, ...]]) -> Iterator[Block | int]:
+        """The lines of all rows together, and where there is something odd, of fewer; the number of a row that is."""
+        if (data := self._together(rows)) is not None:
+            yield Block(data, len(rows))
+        elif len(rows) == 1:
+            yield rows[0][-1]
+        else:
+            step = isqrt(len(rows))
+            for start in range(0, len(rows), step):
+                yield from self._looked_over(rows[start : start + step])
 
-    def _looked_over(self, rows: Sequence[tuple[Any, ...]]) -> Sequence[bytes | None]:
-        """The template of each row, None anywhere if one of them needs a closer look."""
-        *columns, numbers = zip(*rows, strict=True)
-        kinds: list[Iterable[type]] = []
+    def _together(self, rows: Sequence[tuple[Any, ...]]) -> bytes | None:
+        """The lines of all rows, made column by column; None if one of them needs a closer look."""
+        parts: list[Iterable[bytes | bytearray]] = []
         jsons: list[bytearray] = []
         others: list[bytearray] = []
-        for column, values in zip(self._columns, columns, strict=True):
-            found: Sequence[type] = tuple(map(type, values))
-            texts = _texts(values, found)
-            if not column.is_json:
-                others += texts
-            elif texts:
+        nulls: list[Sequence[str | None]] = []
+        between = b"{"  # what is the same in all rows, until the next value
+        for column, key, values in zip(self._columns, self._keys, zip(*rows, strict=True), strict=False):
+            kinds = set(map(type, values))
+            if not kinds <= WRITTEN:
+                return None
+            texts = values if kinds == TEXTS else [value for value in values if type(value) is bytearray]
+            if column.is_json:
                 jsons += texts
-                found = _with_null(values, texts, found)
-            kinds.append(found)
+                if NULL in texts:  # which is equal to such an array
+                    nulls.append([column.name if value == NULL else None for value in values])
+            else:
+                others += texts
+            quote = b'"' if kinds == TEXTS and not column.is_json else b""
+            if kinds == NULLS:
+                between += key + b"null,"
+            else:
+                parts += [repeat(between + key + quote), values if kinds == TEXTS else _written(values, column.is_json)]
+                between = quote + b","
         if UNSAFE(b"".join(others)) or not _are_json(jsons):
-            return [None]
-        return list(map(self._templates.__getitem__, zip(*kinds, map(type, numbers), strict=True)))
+            return None
+        parts.append(repeat(between[:-1], len(rows)))
+        parts.append(map(self._ends.__getitem__, zip(*nulls, strict=True)) if nulls else repeat(self._ends[()]))
+        return b"".join(chain.from_iterable(zip(*parts, strict=False)))
 
-    def _whole(self, driver: Any, rows: Sequence[tuple[Any, ...]], lines: list[bytes | None]) -> list[bytes]:
-        """With the lines of the rows that need a closer look, where these are still there."""
-        if None not in lines:
-            return cast("list[bytes]", lines)
-        places = {row[-1]: place for place, row in enumerate(rows) if lines[place] is None}
-        found = list(lines)
+    def _closer(self, driver: Any, numbers: Sequence[int]) -> dict[int, Block]:
+        """The lines of these rows, looked at value by value."""
         rowid: sa.ColumnElement[Any] = sa.column(ROWID)
         columns = [self._table.sql.c[column.name] for column in self._columns]
         driver.text_factory = StoredText
         try:
-            for number, *values in self._connection.execute(sa.select(rowid, *columns).where(rowid.in_(list(places)))):
-                found[places[number]] = self._make(values)
+            rows = self._connection.execute(sa.select(rowid, *columns).where(rowid.in_(numbers)))
+            return {number: Block(self._make(values), 1) for number, *values in rows}
         finally:
             driver.text_factory = bytearray
-        return [line for line in found if line is not None]
 
 
-def _texts(values: Sequence[Any], found: Sequence[type]) -> Sequence[bytearray]:
-    """The texts of a column, whose values are of the types that were found: nearly always all, or none."""
-    count = found.count(bytearray)
-    if count in {0, len(values)}:
-        return values if count else ()
-    return [value for value in values if type(value) is bytearray]
-
-
-def _with_null(values: Sequence[Any], texts: Sequence[bytearray], found: Sequence[type]) -> Sequence[type]:
-    """The types with JSON's null as one of them."""
-    count = texts.count(NULL)  # which is equal to such an array
-    if count in {0, len(values)}:
-        return (_JsonNull,) * len(values) if count else found
-    return [_JsonNull if value == NULL else kind for value, kind in zip(values, found, strict=True)]
+def _written(values: Sequence[Any], is_json: bool) -> list[bytes]:
+    """Values of which some are no text."""
+    text = b"%b" if is_json else b'"%b"'
+    return [b"null" if v is None else b"%d" % v if type(v) is int else text % v for v in values]
 
 
 def _are_json(texts: Sequence[bytearray]) -> bool:
     """Whether each is JSON that can stand in a line as it is: in UTF-8, without space around it or line breaks."""
-    together = b"".join(texts)
+    together = b",".join(texts)
     if b"\n" in together or b"\r" in together:
         return False
     try:
-        if sum(map(len, map(_raw, texts))) != len(together):  # space around a value is not in it
-            return False
-        return together.isascii() or together.decode() is not None
+        # Found again one by one, so that no two of them are JSON only together.
+        return _raws(b"[" + together + b"]") == texts and (together.isascii() or together.decode() is not None)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return False

@@ -17,7 +17,7 @@ from typing_extensions import Self
 
 from storage_admin.errors import BadExport, ExtraMissing
 from storage_admin.schema import ColumnType
-from storage_admin.sessions.formats import BASE64, CELLS, OWN, Header, Line, Trailer, split
+from storage_admin.sessions.formats import BASE64, CELLS, OWN, Header, Line, Trailer
 from storage_admin.sessions.parsing import Blob, Parser, Unfit
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from storage_admin.sessions.archive import Archive, Manifest
+    from storage_admin.sessions.formats import Block
     from storage_admin.sessions.tables import SessionColumn
 
 ESCAPE = "\\"
@@ -59,13 +60,13 @@ class CSVWriter:
         self._are_json = [column.is_json for column in columns]
         self._put([list(header.columns)])
 
-    def write(self, lines: Sequence[bytes]) -> list[tuple[bytes, str]]:
+    def write(self, block: Block) -> list[tuple[bytes, str]]:
         """Cell by cell."""
         rows: list[list[str]] = []
         refused: list[tuple[bytes, str]] = []
-        for data in lines:
+        for data in block.lines:
             try:
-                values = self._parse(Line(0, data, split(data))).values
+                values = self._parse(Line(0, data)).values
             except Unfit as error:
                 refused.append((data, str(error)))
             else:
@@ -123,16 +124,16 @@ class ParquetWriter:
         self._schema = self._pyarrow.schema(fields, metadata={OWN: _encode(header)})
         self._writer = self._pyarrow.parquet.ParquetWriter(self._file, self._schema, compression="zstd")
 
-    def write(self, lines: Sequence[bytes]) -> list[tuple[bytes, str]]:
+    def write(self, block: Block) -> list[tuple[bytes, str]]:
         """As rows of a group; those that have a value of a type that its column has not are given back."""
         refused: list[tuple[bytes, str]] = []
-        for data in lines:
+        for data in block.lines:
             try:
-                values = self._parse(Line(0, data, split(data))).values
+                values = self._parse(Line(0, data)).values
                 self._rows.append([_of_type(*pair) for pair in zip(values, self._columns, strict=True)])
             except Unfit as error:
                 refused.append((data, str(error)))
-        self._size += sum(map(len, lines))
+        self._size += len(block.data)
         if self._size >= GROUP:
             self._flush()
         return refused
@@ -230,7 +231,7 @@ def csv_lines(file: BinaryIO, manifest: Manifest | None, where: str) -> Iterator
 def _csv_line(number: int, names: list[str], cells: list[str], *, ours: bool) -> Line:
     if len(cells) != len(names):
         problem = f"it has {len(cells)} cells, and the first line has {len(names)}"
-        return Line(number, _encode(cells) + b"\n", None, problem)
+        return Line(number, _encode(cells) + b"\n", problem)
     read = _read if ours else _read_as_it_is
     return _line(number, dict(zip(names, map(read, cells), strict=True)))
 
@@ -274,5 +275,4 @@ def _plain(value: Any) -> Any:
 
 
 def _line(number: int, values: dict[str, Any]) -> Line:
-    data = _encode(values | {OWN: CELLS}) + b"\n"
-    return Line(number, data, split(data))
+    return Line(number, _encode(values | {OWN: CELLS}) + b"\n")

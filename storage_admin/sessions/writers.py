@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from storage_admin.sessions.archive import Archive, Compressor
+    from storage_admin.sessions.formats import Block
     from storage_admin.sessions.tables import SessionColumn
 
 GZIP = 16 + zlib.MAX_WBITS
@@ -30,7 +31,7 @@ class Writer(Protocol):
     def begin(self, header: Header, columns: Sequence[SessionColumn]) -> None:
         """The sessions of this table come next."""
 
-    def write(self, lines: Sequence[bytes]) -> list[tuple[bytes, str]]:
+    def write(self, block: Block) -> list[tuple[bytes, str]]:
         """Some of them. Gives back the lines that the format cannot hold, and why."""
 
     def end(self, sessions: int) -> None:
@@ -56,9 +57,9 @@ class JsonLines:
         self._headers += 1
         self._archive.write(line(header))
 
-    def write(self, lines: Sequence[bytes]) -> list[tuple[bytes, str]]:
+    def write(self, block: Block) -> list[tuple[bytes, str]]:
         """As they are."""
-        self._archive.write(*lines)
+        self._archive.write(block.data)
         return []
 
     def end(self, sessions: int) -> None:

@@ -190,6 +190,19 @@ def test_a_row_that_may_be_too_large_is_fetched_alone(
     assert one.keys() == two.keys()
 
 
+def test_rows_that_may_be_too_large_neither_end_nor_turn_back_an_export_by_pages(
+    postgres: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage_admin.sessions.copy_out.LARGE", 400)
+    monkeypatch.setattr("storage_admin.sessions.exporting.PAGE", 2)
+    postgres.run("CREATE SCHEMA ai")
+    table = agents(postgres, *"abcdefgh")
+    postgres.run(f"UPDATE {table} SET user_id = repeat('x', 500) WHERE session_id IN ('a', 'c', 'd', 'f')")
+    done = Sessions(postgres.url).export(tmp_path / "out.jsonl", snapshot=False)
+    _, *rows, _, _ = read((tmp_path / "out.jsonl").read_bytes())
+    assert (sorted(row["session_id"] for row in rows), done.sessions) == ([*"abcdefgh"], 8)
+
+
 def test_a_database_that_speaks_another_encoding(postgres: Database, tmp_path: Path) -> None:
     postgres.run("CREATE SCHEMA ai")
     agents(postgres, "ü")

@@ -13,10 +13,10 @@ import storage_admin
 
 PACKAGE = Path(storage_admin.__file__).parent
 
-# From the bottom to the top; a module imports from its own floor and from those below. `errors`, `toml` and
+# From the bottom to the top; a module imports from its own floor and from those below. `errors`, `lazy`, `toml` and
 # `version` stand under everything.
 FLOORS = [
-    {"errors", "toml", "version"},
+    {"errors", "lazy", "toml", "version"},
     {"atomic", "schema"},
     {"changes", "dialects"},
     {"alters", "texts"},
