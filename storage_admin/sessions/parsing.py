@@ -60,7 +60,7 @@ class Parser:
         self._columns = [(column.name, column.is_json) for column in columns]
         self._kinds = {column.name: column for column in columns}
         self._known = {OWN, *ignored, *(column.name for column in columns)}
-        self._json = [(place, name) for place, (name, is_json) in enumerate(self._columns) if is_json]
+        self._json = {name: place for place, (name, is_json) in enumerate(self._columns) if is_json}
         self._key_place = next((place for place, (name, _) in enumerate(self._columns) if name == SESSION_ID), None)
         self._whole = self._decoder(ignored)
         self._decode = msgspec.json.Decoder().decode
@@ -74,21 +74,27 @@ class Parser:
         """
         return self._plain(line) or self._closer(line)
 
-    def _decoder(self, ignored: Collection[str]) -> Callable[[bytes], Any]:
+    def _decoder(self, ignored: Collection[str]) -> Callable[[bytes], Any] | None:
         """What decodes a line with the values that nearly all have, and knows no other."""
         scalar: Any = str | Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | None
         fields = [(name, msgspec.Raw if is_json else scalar) for name, is_json in self._columns]
-        fields += [(OWN, dict[str, Literal["null"]] | None)]  # NULL_FORM
+        fields += [(OWN, dict[str, Literal["null"]] | msgspec.UnsetType)]  # NULL_FORM
         fields += [(name, msgspec.Raw) for name in ignored if name not in self._kinds]
+        absent = {msgspec.Raw: NULL, scalar: None}
         named = [
-            (f"f{place}", kind, msgspec.field(name=name, default=NULL if kind is msgspec.Raw else None))
+            (f"f{place}", kind, msgspec.field(name=name, default=absent.get(kind, msgspec.UNSET)))
             for place, (name, kind) in enumerate(fields)
         ]
-        plain = msgspec.defstruct("Plain", named, forbid_unknown_fields=self._strict, gc=False)
+        try:
+            plain = msgspec.defstruct("Plain", named, forbid_unknown_fields=self._strict, gc=False)
+        except ValueError:  # a name that is there twice, or has to be escaped
+            return None
         return msgspec.json.Decoder(plain).decode
 
     def _plain(self, line: Line) -> Row | None:
-        """The row of a line in which there is nothing odd; which says nothing yet of others."""
+        """The row of a line in which there is nothing odd, decoded at once."""
+        if self._whole is None:
+            return None
         try:
             found = self._whole(line.data)
             if not line.data.isascii():
@@ -97,11 +103,11 @@ class Parser:
             return None
         values = list(msgspec.structs.astuple(found))
         key = None if self._key_place is None else values[self._key_place]
-        if type(key) is not str:
+        forms = values[len(self._columns)] or {}
+        if type(key) is not str or not forms.keys() <= self._json.keys():
             return None
-        forms = values[len(self._columns)] or ()
         del values[len(self._columns) :]
-        for place, name in self._json:
+        for name, place in self._json.items():
             raw = values[place]
             values[place] = bytes(raw) if raw != NULL or name in forms else None
         return Row(line.number, line.data, key, values)

@@ -29,9 +29,10 @@ ROWID = "rowid"
 UNSAFE = re.compile(rb'[\x00-\x1f"\\]').search  # what has to be escaped in quotes
 NULL = b"null"
 # The types of the values that are written as they are.
-TEXTS, NULLS, WRITTEN = {bytearray}, {type(None)}, {bytearray, int, type(None)}
+TEXTS, NULLS, NUMBERS, WRITTEN = {bytearray}, {type(None)}, {int, type(None)}, {bytearray, int, type(None)}
 
 
+_encode = msgspec.json.Encoder().encode
 _raws: Callable[[bytes], Sequence[Any]] = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
@@ -52,7 +53,7 @@ class _Ends(dict["tuple[str | None, ...]", bytes]):
     """The end of a line, by the JSON columns that hold JSON's null, which is told from NULL there."""
 
     def __missing__(self, nulls: tuple[str | None, ...]) -> bytes:
-        forms = msgspec.json.encode({OWN: {name: NULL_FORM for name in nulls if name is not None}})
+        forms = _encode({OWN: {name: NULL_FORM for name in nulls if name is not None}})
         self[nulls] = end = b"," + forms[1:-1] + b"}\n" if any(nulls) else b"}\n"
         return end
 
@@ -61,14 +62,14 @@ class SQLiteLines:
     """The lines of a table that `has_rowid`."""
 
     def __init__(self, connection: Connection, table: SessionTable, columns: Sequence[SessionColumn]) -> None:
-        self._connection, self._table, self._columns = connection, table, columns
+        self._connection, self._table = connection, table
+        self._columns = [(column.name, column.is_json, _encode(column.name) + b":") for column in columns]
         self._make = LineMaker({column.name: column.is_json for column in columns})
-        self._keys = [msgspec.json.encode(column.name) + b":" for column in columns]
         self._ends = _Ends()
 
     def query(self, condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
         """The rows that `lines` makes lines of."""
-        columns = [self._table.sql.c[column.name] for column in self._columns]
+        columns = [self._table.sql.c[name] for name, *_ in self._columns]
         return sa.select(*columns, sa.column(ROWID)).where(condition)
 
     def lines(self, query: sa.Select[Any]) -> Iterator[Block]:
@@ -122,23 +123,27 @@ class SQLiteLines:
         others: list[bytearray] = []
         nulls: list[Sequence[str | None]] = []
         between = b"{"  # what is the same in all rows, until the next value
-        for column, key, values in zip(self._columns, self._keys, zip(*rows, strict=True), strict=False):
+        for (name, is_json, key), values in zip(self._columns, zip(*rows, strict=True), strict=False):
             kinds = set(map(type, values))
+            if kinds == NULLS:
+                between += key + b"null,"
+                continue
+            if kinds <= NUMBERS:
+                parts += [repeat(between + key), _encode(values)[1:-1].split(b",")]
+                between = b","
+                continue
             if not kinds <= WRITTEN:
                 return None
             texts = values if kinds == TEXTS else [value for value in values if type(value) is bytearray]
-            if column.is_json:
+            if not is_json:
+                others += texts
+            else:
                 jsons += texts
                 if NULL in texts:  # which is equal to such an array
-                    nulls.append([column.name if value == NULL else None for value in values])
-            else:
-                others += texts
-            quote = b'"' if kinds == TEXTS and not column.is_json else b""
-            if kinds == NULLS:
-                between += key + b"null,"
-            else:
-                parts += [repeat(between + key + quote), values if kinds == TEXTS else _written(values, column.is_json)]
-                between = quote + b","
+                    nulls.append([name if value == NULL else None for value in values])
+            quote = b'"' if kinds == TEXTS and not is_json else b""
+            parts += [repeat(between + key + quote), values if kinds == TEXTS else _written(values, is_json)]
+            between = quote + b","
         if UNSAFE(b"".join(others)) or not _are_json(jsons):
             return None
         parts.append(repeat(between[:-1], len(rows)))
@@ -148,7 +153,7 @@ class SQLiteLines:
     def _closer(self, driver: Any, numbers: Sequence[int]) -> dict[int, Block]:
         """The lines of these rows, looked at value by value."""
         rowid: sa.ColumnElement[Any] = sa.column(ROWID)
-        columns = [self._table.sql.c[column.name] for column in self._columns]
+        columns = [self._table.sql.c[name] for name, *_ in self._columns]
         driver.text_factory = StoredText
         try:
             rows = self._connection.execute(sa.select(rowid, *columns).where(rowid.in_(numbers)))
@@ -170,6 +175,8 @@ def _are_json(texts: Sequence[bytearray]) -> bool:
         return False
     try:
         # Found again one by one, so that no two of them are JSON only together.
-        return _raws(b"[" + together + b"]") == texts and (together.isascii() or together.decode() is not None)
+        return _raws(b"".join((b"[", together, b"]"))) == texts and (
+            together.isascii() or together.decode() is not None
+        )
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return False

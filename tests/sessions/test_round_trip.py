@@ -179,3 +179,15 @@ def test_what_is_deeper_than_python_reads_goes_through_postgres(postgres: Databa
     postgres.run(f"DELETE FROM {table}")
     assert sessions.load(tmp_path / "out.jsonl").tables[0].inserted == 1
     assert postgres.run(f"SELECT length(memory::text) FROM {table}") == [(6000,)]
+
+
+def test_a_column_whose_name_has_to_be_escaped_travels_too(sqlite: Database, tmp_path: Path) -> None:
+    agents(sqlite, "s1", "s2")
+    sqlite.run('ALTER TABLE sessions ADD COLUMN "my ""own"" \\" VARCHAR')
+    sqlite.run("""UPDATE sessions SET "my ""own"" \\" = 'kept' WHERE session_id = 's2'""")
+    query = "SELECT * FROM sessions ORDER BY session_id"
+    before = sqlite.run(query)
+    Sessions(sqlite.url).export(tmp_path / "out.jsonl")
+    sqlite.run("DELETE FROM sessions")
+    assert Sessions(sqlite.url).load(tmp_path / "out.jsonl").tables[0].inserted == 2
+    assert sqlite.run(query) == before
