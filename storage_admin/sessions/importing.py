@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy import exc
-from typing_extensions import Self
 
 from storage_admin.database import dialect_of
 from storage_admin.errors import BadExport, CannotImport, ColumnsMissing, NoSuchTable, NoTableYet
@@ -18,16 +17,17 @@ from storage_admin.messages import query_error
 from storage_admin.naming import TableRef, argument
 from storage_admin.schema import Column, ColumnType
 from storage_admin.sessions.ahead import ahead
-from storage_admin.sessions.archive import Archive, read_manifest, some_left_out, verify
+from storage_admin.sessions.archive import read_manifest, some_left_out, verify
 from storage_admin.sessions.copy_in import CopyIn
-from storage_admin.sessions.formats import COMPRESSIONS, End, Header, Line, Trailer, form_of, line
+from storage_admin.sessions.formats import Header, Line, form_of
 from storage_admin.sessions.growing import refuse_unfinished
 from storage_admin.sessions.loading import TAKEN, load
 from storage_admin.sessions.parsing import Parser, Unfit
 from storage_admin.sessions.readers import reading
+from storage_admin.sessions.rejects import Rejects
 from storage_admin.sessions.row_loading import IntoMySQL, IntoSQLite
 from storage_admin.sessions.tables import SESSION_ID, portable_type, session_tables
-from storage_admin.sessions.writers import compressor_for, refuse_without_package
+from storage_admin.sessions.writers import refuse_without_package
 from storage_admin.texts import count_text
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class Import:
         self.admin, self.path, self.table, self.on_conflict, self.without = admin, path, table, on_conflict, without
         self.where = str(path) if path is not None else "standard input"
         self.loaded = Loaded()
-        self.rejects = _Rejects(rejects)
+        self.rejects = Rejects(rejects)
         self._told = told
         self._total: int | None = None
         self._bytes = 0
@@ -348,57 +348,3 @@ class Import:
         self.rejects.add(data)
         if len(self.loaded.rejected) < NAMED:
             self.loaded.rejected.append(rejected)
-
-
-class _Rejects:
-    """The file of what did not go in, as it was read, behind the headers: once mended, it can be imported."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._compression = path.suffix.lower() if path.suffix.lower() in COMPRESSIONS else ""
-        refuse_without_package("", self._compression)
-        self._archive: Archive | None = None
-        self._header: Header | None = None
-        self._written: Header | None = None
-        self._headers = self._sessions = self._count = 0
-        self.header: Header | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._archive is not None:
-            self._archive.__exit__(None, None, None)
-
-    def add(self, data: bytes) -> None:
-        """Set a line aside."""
-        if self._archive is None:
-            self._archive = Archive(self._path, force=True, compressor=compressor_for(self._compression)).__enter__()
-        if self.header is not None and self.header is not self._written:
-            self._end_section()
-            self._archive.write(line(self.header))
-            self._headers += 1
-            self._written = self.header
-        self._archive.write(data if data.endswith(b"\n") else data + b"\n")
-        self._count += 1
-
-    def finish(self) -> Path | None:
-        """Give the file its name. None where there is nothing in it."""
-        if self._archive is None:
-            return None
-        self._end_section()
-        if self._headers:
-            self._archive.write(line(End(headers=self._headers, sessions=self._sessions)))
-        self._archive.finish()
-        self._archive.commit(None)
-        return self._path
-
-    def left(self) -> Path | None:
-        """The file of this name, which is not ours, and may be all that there is of what somebody sent us."""
-        return self._path if self._path.is_file() else None
-
-    def _end_section(self) -> None:
-        if self._written is not None and self._archive is not None:
-            self._archive.write(line(Trailer(sessions=self._count)))
-            self._sessions += self._count
-        self._count = 0
