@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from queue import Empty, Full, Queue
-from threading import Event, Thread
+from queue import Empty, Queue
+from threading import Event, Semaphore, Thread
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -22,17 +22,14 @@ class _End:
 
 @contextmanager
 def ahead(items: Iterator[Item]) -> Iterator[Iterator[Item]]:
-    """The same items, the next one of which a thread gets already. Its errors are raised in their place."""
-    waiting: Queue[Item | _End] = Queue(1)
-    over = Event()
+    """The same items. A thread gets the next one already, and no more; its errors are raised in their place."""
+    waiting: Queue[Item | _End] = Queue()
+    wanted, over = Semaphore(0), Event()
 
     def put(item: Item | _End) -> None:
-        while not over.is_set():
-            try:
-                waiting.put(item, timeout=PAUSE)
-            except Full:
-                continue
-            return
+        waiting.put(item)
+        while not (wanted.acquire(timeout=PAUSE) or over.is_set()):
+            pass
 
     def work() -> None:
         try:
@@ -48,13 +45,13 @@ def ahead(items: Iterator[Item]) -> Iterator[Iterator[Item]]:
     thread = Thread(target=work, daemon=True)
     thread.start()
     try:
-        yield _taken(waiting)
+        yield _taken(waiting, wanted)
     finally:
         over.set()
         thread.join(STUCK)
 
 
-def _taken(waiting: Queue[Item | _End]) -> Iterator[Item]:
+def _taken(waiting: Queue[Item | _End], wanted: Semaphore) -> Iterator[Item]:
     while True:
         try:
             item = waiting.get(timeout=PAUSE)  # so that Ctrl-C is heard
@@ -64,4 +61,5 @@ def _taken(waiting: Queue[Item | _End]) -> Iterator[Item]:
             if item.error is not None:
                 raise item.error
             return
+        wanted.release()
         yield item

@@ -15,7 +15,7 @@ from storage_admin.database import send, tell
 from storage_admin.sessions.copy_out import BLOCK, base_type, driver_of
 from storage_admin.sessions.driver import driver_errors
 from storage_admin.sessions.filters import active
-from storage_admin.sessions.loading import NOT_TAKEN, TAKEN, Counts, roll_back
+from storage_admin.sessions.loading import BATCH_BYTES, NOT_TAKEN, TAKEN, Counts, roll_back
 from storage_admin.sessions.parsing import Blob, Number, Unfit
 from storage_admin.sessions.tables import SESSION_ID
 
@@ -42,6 +42,8 @@ _length = struct.Struct(">i").pack
 
 class CopyIn:
     """A `Loader` for PostgreSQL."""
+
+    batch_bytes = BATCH_BYTES
 
     def __init__(
         self, connection: Connection, table: SessionTable, columns: Sequence[SessionColumn], on_conflict: OnConflict

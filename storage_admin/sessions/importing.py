@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 
 SETTLED = "Of two sessions with one id, --on-conflict skip, newer or replace says which stays."
 BATCH_ROWS = 10_000
-BATCH_BYTES = 8 << 20
 NAMED = 1_000  # rows that were set aside, that are kept in memory
 LOADERS: dict[str, type[CopyIn | IntoSQLite | IntoMySQL]] = {
     "postgresql": CopyIn,
@@ -125,7 +124,7 @@ def batches(lines: Iterator[Line], parser: Parser, loader: Loader) -> Iterator[B
                 keys.add(row.key)
             batch.read += 1
             batch.size += len(each.data)
-            if batch.read == BATCH_ROWS or batch.size >= BATCH_BYTES:
+            if batch.read == BATCH_ROWS or batch.size >= loader.batch_bytes:
                 yield batch
                 batch, keys = Batch(), set()
     except BadExport:  # what was read before that goes in

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 OnConflict = Literal["error", "skip", "newer", "replace"]
 TAKEN = "a session with this id is in the table already, and differs"
 NOT_TAKEN = "the database took it without an error and wrote nothing: a trigger, a rule or a policy may do that"
+BATCH_BYTES = 8 << 20
 BUSY_SECONDS = 60
 SQLSTATE = 5  # characters; an error of MySQL has fewer
 
@@ -53,6 +54,9 @@ class Counts(msgspec.Struct):
 
 class Loader(Protocol):
     """Writes into one table of one database."""
+
+    batch_bytes: int
+    """How much of a file is one batch, in one transaction."""
 
     def close(self) -> None:
         """Leave the session of the connection as it was."""

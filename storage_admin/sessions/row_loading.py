@@ -15,12 +15,12 @@ from storage_admin.database import send
 from storage_admin.sessions.driver import driver_errors
 from storage_admin.sessions.exporting import as_bytes
 from storage_admin.sessions.formats import Line, LineMaker, is_json
-from storage_admin.sessions.loading import TAKEN, Counts, roll_back
+from storage_admin.sessions.loading import BATCH_BYTES, TAKEN, Counts, roll_back
 from storage_admin.sessions.parsing import Blob, Number, Parser, Unfit
 from storage_admin.sessions.tables import SESSION_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from sqlalchemy import Connection
 
@@ -35,6 +35,7 @@ NO_NUMBER = (b"{", b"[")
 LONG_NUMBER = re.compile(rb"[0-9][0-9.eE+-]{15}")  # or a text of digits: one that a float may not hold
 ESCAPED = re.compile(rb"['\"\\\0\n\r\x1a]")
 WHOLE = ("bigint", "int", "smallint", "mediumint", "tinyint")
+DEFAULT_CACHE, CACHE = -2_000, -16_000  # KiB of pages, as SQLite has it: below zero
 OVERHEAD = 4096  # bytes of a statement beside its values
 
 
@@ -42,6 +43,7 @@ class RowLoader:
     """A `Loader` for SQLite and MySQL."""
 
     begin = "BEGIN"
+    batch_bytes = BATCH_BYTES
 
     def __init__(
         self, connection: Connection, table: SessionTable, columns: Sequence[SessionColumn], on_conflict: OnConflict
@@ -53,13 +55,7 @@ class RowLoader:
         self._other_places = [place for place, is_json in enumerate(self._are_json) if not is_json]
         self._key = self.names.index(SESSION_ID)
         self._expects_new = True
-        named: dict[str, sa.ColumnElement[Any]] = {
-            name: sa.bindparam(f"c{place}") for place, name in enumerate(self.names)
-        }
-        this = table.sql.c[SESSION_ID] == sa.bindparam("this")
-        self._insert = self._compiled(sa.insert(table.sql).values(named))
-        others = {name: value for name, value in named.items() if name != SESSION_ID}
-        self._update = self._compiled(sa.update(table.sql).values(others).where(this)) if others else ""
+        self._insert, self._update = self._statements(lambda bound: bound)
         self._make = LineMaker({column.name: column.is_json for column in columns})
         self._parse = Parser(columns, strict=False)
 
@@ -106,6 +102,17 @@ class RowLoader:
         raise NotImplementedError
 
     # --- inside --------------------------------------------------------------------------------------------
+
+    def _statements(self, sent: Callable[[sa.ColumnElement[Any]], sa.ColumnElement[Any]]) -> tuple[str, str]:
+        """INSERT and UPDATE of a row, JSON as it is ``sent``."""
+        named = {
+            name: sent(sa.bindparam(f"c{place}")) if self._are_json[place] else sa.bindparam(f"c{place}")
+            for place, name in enumerate(self.names)
+        }
+        this = self.table.sql.c[SESSION_ID] == sa.bindparam("this")
+        others = {name: value for name, value in named.items() if name != SESSION_ID}
+        update = self._compiled(sa.update(self.table.sql).values(others).where(this)) if others else ""
+        return self._compiled(sa.insert(self.table.sql).values(named)), update
 
     def _compiled(self, statement: Any) -> str:
         # By place, since the driver gets tuples.
@@ -202,19 +209,47 @@ class IntoSQLite(RowLoader):
     """SQLite keeps whatever it gets, but for a number in a column of type JSON, or of integers."""
 
     begin = "BEGIN IMMEDIATE"
+    batch_bytes = 12 << 20  # each one writes much of the indexes again, and waits for the disk
+
+    def __init__(self, connection: Connection, *arguments: Any) -> None:
+        super().__init__(connection, *arguments)
+        self._plain = (self._insert, self._update)
+        # JSON is sent as bytes, so that nobody decodes it and encodes it again, where that gives the same text.
+        self._casting = self._statements(lambda bound: sa.cast(bound, sa.Text))
+        self._casts = connection.scalar(sa.text("PRAGMA encoding")) == "UTF-8"
+        self._cache = connection.scalar(sa.text("PRAGMA cache_size"))
+        if self._cache == DEFAULT_CACHE:  # which the pages of the indexes would leave and enter all the time
+            send(connection, f"PRAGMA cache_size = {CACHE}")
+
+    def close(self) -> None:
+        """As `Loader`, and so all else."""
+        with suppress(exc.DBAPIError):
+            send(self.connection, f"PRAGMA cache_size = {self._cache}")
+
+    def load(self, rows: Sequence[Row]) -> Counts:
+        """As `Loader`."""
+        self._insert, self._update = self._casting if self._casts else self._plain
+        if not self._casts:
+            for row in rows:
+                row.prepared = self._decoded(row.prepared)
+        return super().load(rows)
+
+    def _decoded(self, values: Sequence[Any]) -> tuple[Any, ...]:
+        pairs = zip(values, self._are_json, strict=True)
+        return tuple(value.decode() if is_json and type(value) is bytes else value for value, is_json in pairs)
 
     def json(self, value: bytes) -> Any:
         """As `RowLoader`."""
         if isinstance(value, Blob):
-            return bytes(value)
-        if (
+            self._casts = False  # from this batch on
+        elif (
             not value.startswith(NO_NUMBER)
             and NUMBER.match(value)
             and not _is_plain_integer(value)
             and _is_number(value)
         ):
             raise Unfit("SQLite would make another number of it")
-        return value.decode()
+        return value
 
     def scalar(self, value: Any) -> Any:
         """As `RowLoader`."""

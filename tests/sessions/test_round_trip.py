@@ -14,7 +14,7 @@ from storage_admin.errors import SomeLeftOut
 from storage_admin.sessions import Sessions
 from tests.conftest import Database
 from tests.integration.test_every_shape import AMBIGUOUS, SHAPES, fill, stored
-from tests.sessions.tables import agents, insert
+from tests.sessions.tables import agents, insert, stored as stored_rows
 from tests.shapes import Shape
 
 every_shape = pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.id)
@@ -191,3 +191,21 @@ def test_a_column_whose_name_has_to_be_escaped_travels_too(sqlite: Database, tmp
     sqlite.run("DELETE FROM sessions")
     assert Sessions(sqlite.url).load(tmp_path / "out.jsonl").tables[0].inserted == 2
     assert sqlite.run(query) == before
+
+
+@pytest.mark.parametrize("encoding", ["UTF-8", "UTF-16"])
+def test_texts_stay_texts_and_bytes_stay_bytes(encoding: str, sqlite: Database, tmp_path: Path) -> None:
+    sqlite.run(f"PRAGMA encoding = '{encoding}'; CREATE TABLE other (a)")  # which settles it
+    assert sqlite.run("PRAGMA encoding")[0][0].startswith(encoding)
+    table = agents(sqlite, *(f"s{number}" for number in range(6)))
+    sqlite.run("UPDATE sessions SET memory = CAST(memory AS BLOB), user_id = x'ff00' WHERE session_id = 's3'")
+    sqlite.run("""UPDATE sessions SET memory = '{"a": "' || char(0) || 'b", no JSON ü' WHERE session_id = 's4'""")
+    before = stored_rows(sqlite, table)
+    Sessions(sqlite.url).export(tmp_path / "out.jsonl")
+    assert Sessions(sqlite.url).load(tmp_path / "out.jsonl", on_conflict="replace").tables[0].unchanged == 6
+    sqlite.run("UPDATE sessions SET memory = '[]'")
+    assert Sessions(sqlite.url).load(tmp_path / "out.jsonl", on_conflict="replace").tables[0].updated == 6
+    assert stored_rows(sqlite, table) == before
+    sqlite.run("DELETE FROM sessions")
+    assert Sessions(sqlite.url).load(tmp_path / "out.jsonl").tables[0].inserted == 6
+    assert stored_rows(sqlite, table) == before
