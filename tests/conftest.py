@@ -37,6 +37,8 @@ os.environ["PG_CTL"] = pg_ctl()
 os.environ["AGNO_TELEMETRY"] = os.environ["AGNO_MONITOR"] = "false"
 for name in ("STORAGE_ADMIN_DB_URL", "DATABASE_URL", "STORAGE_ADMIN_VERSIONS", "NO_COLOR", "FORCE_COLOR"):
     os.environ.pop(name, None)
+# Thousands of processes are started, and none is to compile the package anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 numbers = count()
 STORAGES: dict[str, type[PostgresStorage | MySQLStorage | SqliteStorage]] = {

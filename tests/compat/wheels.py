@@ -1,4 +1,4 @@
-"""The released wheels of phidata and Agno, from PyPI, each on the path of a process of its own.
+"""The releases of phidata and Agno, from PyPI, each in a folder that is on the path of a process of its own.
 
 `python -m tests.compat.wheels` fetches them all; a test fetches what it lacks.
 """
@@ -10,10 +10,11 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-CACHE = Path(__file__).parents[2] / ".cache" / "wheels"
+CACHE = Path(__file__).parents[2] / ".cache" / "releases"
 CLIENT = Path(__file__).with_name("client.py")
 
 NEWEST = "agno==1.8.4"
@@ -34,16 +35,20 @@ RELEASES = [
 ]
 
 
-def wheel(release: str) -> Path:
-    """The wheel of a release (``agno==1.8.4``), fetched once. It is imported as it is, from the archive."""
-    name, _, number = release.partition("==")
-    found = CACHE / f"{name}-{number}-py3-none-any.whl"
+def installed(release: str) -> Path:
+    """The folder of a release (``agno==1.8.4``), fetched once. What it needs is that of the tests.
+
+    It is no archive on the path, of which every process would compile anew what it imports.
+    """
+    found = CACHE / release.replace("==", "-")
     if not found.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
-            subprocess.run([*command, "--dest", folder, release], check=True)
-            (Path(folder) / found.name).rename(found)
+            command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+            options = ["--only-binary", ":all:", "--no-compile", "--target", f"{folder}/new"]
+            subprocess.run([*command, *options, release], check=True)
+            with suppress(OSError):  # somebody else was faster
+                Path(folder, "new").rename(found)
     return found
 
 
@@ -59,7 +64,7 @@ def run_script(release: str, script: str, arguments: list[str], home: Path, told
     """Run a script of this folder with a release on its path; return what it prints."""
     environment = {
         "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(wheel(release)),
+        "PYTHONPATH": str(installed(release)),
         "HOME": str(home),
         "AGNO_TELEMETRY": "false",
         "PYTHONWARNINGS": "ignore",
@@ -72,4 +77,4 @@ def run_script(release: str, script: str, arguments: list[str], home: Path, told
 
 if __name__ == "__main__":
     for each in RELEASES:
-        wheel(each)
+        installed(each)
