@@ -57,41 +57,16 @@ __all__ = [
 _HOMES = {
     "administration": ("Sessions",),
     "archive": ("LeftOut",),
-    "copying": (
-        "Compared",
-        "Copied",
-        "Difference",
-    ),
+    "copying": ("Compared", "Copied", "Difference"),
     "editing": ("Changed",),
     "exporting": ("Exported",),
-    "filters": (
-        "Filter",
-        "parse_age",
-        "parse_time",
-    ),
-    "importing": (
-        "Loaded",
-        "LoadedTable",
-        "Rejected",
-    ),
-    "listing": (
-        "Page",
-        "SessionSummary",
-        "Sort",
-    ),
+    "filters": ("Filter", "parse_age", "parse_time"),
+    "importing": ("Loaded", "LoadedTable", "Rejected"),
+    "listing": ("Page", "SessionSummary", "Sort"),
     "loading": ("OnConflict",),
-    "pruning": (
-        "Candidates",
-        "Old",
-        "Pruned",
-        "PruneReport",
-    ),
+    "pruning": ("Candidates", "Old", "Pruned", "PruneReport"),
     "reading": ("Session",),
-    "statistics": (
-        "Growth",
-        "Retention",
-        "Statistics",
-    ),
+    "statistics": ("Growth", "Retention", "Statistics"),
 }
 
 __getattr__ = lazily(__name__, _HOMES)

@@ -169,27 +169,31 @@ class Source:
     def _made_by_sqlite(self, condition: sa.ColumnElement[bool], limit: int | None = None) -> Reading:
         maker = SQLiteLines(self.connection, self.table, self.columns)
         query = maker.query(condition)
-        return (
-            yield from _told_last(maker.lines(query.order_by(self.key).limit(limit) if limit is not None else query))
-        )
+        last = yield from maker.lines(query.order_by(self.key).limit(limit) if limit is not None else query)
+        return _comparable(last)
 
     def _streamed(self, condition: sa.ColumnElement[bool], limit: int | None = None) -> Reading:
-        columns = [self.table.sql.c[column.name] for column in self.columns]
-        query = sa.select(*columns).where(condition)
+        names = [column.name for column in self.columns]
+        query, last = sa.select(*(self.table.sql.c[name] for name in names)).where(condition), None
         if limit is not None:
             query = query.order_by(self.key).limit(limit)
         make = LineMaker({column.name: column.is_json for column in self.columns})
         with as_bytes(self.connection):
             result = self.connection.execute(query, execution_options={"stream_results": True, "yield_per": ROWS})
-            return (yield from _told_last(Block.of([make(row) for row in rows]) for rows in result.partitions()))
+            for rows in result.partitions():
+                yield Block.of([make(row) for row in rows])
+                last = rows[-1][names.index(SESSION_ID)]
+        return _comparable(last)
 
 
-def _told_last(blocks: Iterator[Block]) -> Reading:
-    last = None
-    for block in blocks:
-        yield block
-        last = block
-    return None if last is None else key_of(last.lines[-1])
+def _comparable(key: Any) -> Any:
+    """A stored id, for a comparison. A text of SQLite that is no UTF-8 is a text all the same, and before any blob."""
+    if not isinstance(key, (StoredText, bytearray)):
+        return key
+    try:
+        return key.decode()
+    except UnicodeDecodeError:
+        return sa.cast(sa.literal(bytes(key), sa.LargeBinary), sa.Text)
 
 
 @contextmanager

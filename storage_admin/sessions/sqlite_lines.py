@@ -16,9 +16,10 @@ import sqlalchemy as sa
 
 from storage_admin.sessions.driver import driver_errors
 from storage_admin.sessions.formats import NULL_FORM, OWN, Block, LineMaker, StoredText
+from storage_admin.sessions.tables import SESSION_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     from sqlalchemy import Connection
 
@@ -72,8 +73,8 @@ class SQLiteLines:
         columns = [self._table.sql.c[name] for name, *_ in self._columns]
         return sa.select(*columns, sa.column(ROWID)).where(condition)
 
-    def lines(self, query: sa.Select[Any]) -> Iterator[Block]:
-        """The lines of the rows, some at a time.
+    def lines(self, query: sa.Select[Any]) -> Generator[Block, None, Any]:
+        """The lines of the rows, some at a time. Returns the id of the last row, a text as an array of bytes.
 
         Raises:
             DBAPIError
@@ -82,7 +83,8 @@ class SQLiteLines:
         # By the driver itself, since SQLAlchemy makes an object of each row.
         compiled: Any = query.compile(dialect=self._connection.dialect, compile_kwargs={"render_postcompile": True})
         parameters = [compiled.params[name] for name in compiled.positiontup]
-        before = driver.text_factory
+        before, last = driver.text_factory, None
+        key = [name for name, *_ in self._columns].index(SESSION_ID)
         count = FIRST
         try:
             driver.text_factory = bytearray  # of texts alone: a blob is bytes
@@ -91,10 +93,12 @@ class SQLiteLines:
                 while rows := cursor.fetchmany(count):
                     blocks = self._blocks(driver, rows)
                     yield from blocks
+                    last = rows[-1][key]
                     size = sum(len(block.data) for block in blocks)
                     count = max(1, min(ROWS, BLOCK * len(rows) // (size + 1)))
         finally:
             driver.text_factory = before
+        return last
 
     def _blocks(self, driver: Any, rows: Sequence[tuple[Any, ...]]) -> list[Block]:
         """The lines of these rows. Those that need a closer look may be gone by now."""
@@ -144,7 +148,7 @@ class SQLiteLines:
             quote = b'"' if kinds == TEXTS and not is_json else b""
             parts += [repeat(between + key + quote), values if kinds == TEXTS else _written(values, is_json)]
             between = quote + b","
-        if UNSAFE(b"".join(others)) or not _are_json(jsons):
+        if not (_are_plain(others) and _are_json(jsons)):
             return None
         parts.append(repeat(between[:-1], len(rows)))
         parts.append(map(self._ends.__getitem__, zip(*nulls, strict=True)) if nulls else repeat(self._ends[()]))
@@ -168,6 +172,12 @@ def _written(values: Sequence[Any], is_json: bool) -> list[bytes]:
     return [b"null" if v is None else b"%d" % v if type(v) is int else text % v for v in values]
 
 
+def _are_plain(texts: Sequence[bytearray]) -> bool:
+    """Whether each can stand in quotes as it is."""
+    together = b" ".join(texts)  # apart, so that no two of them are UTF-8 only together
+    return not UNSAFE(together) and _is_utf8(together)
+
+
 def _are_json(texts: Sequence[bytearray]) -> bool:
     """Whether each is JSON that can stand in a line as it is: in UTF-8, without space around it or line breaks."""
     together = b",".join(texts)
@@ -175,8 +185,13 @@ def _are_json(texts: Sequence[bytearray]) -> bool:
         return False
     try:
         # Found again one by one, so that no two of them are JSON only together.
-        return _raws(b"".join((b"[", together, b"]"))) == texts and (
-            together.isascii() or together.decode() is not None
-        )
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return _raws(b"".join((b"[", together, b"]"))) == texts and _is_utf8(together)
+    except (msgspec.MsgspecError, RecursionError):
+        return False
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        return data.isascii() or data.decode() is not None
+    except UnicodeDecodeError:
         return False

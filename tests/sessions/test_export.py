@@ -203,6 +203,26 @@ def test_rows_that_may_be_too_large_neither_end_nor_turn_back_an_export_by_pages
     assert (sorted(row["session_id"] for row in rows), done.sessions) == ([*"abcdefgh"], 8)
 
 
+@pytest.mark.parametrize("rowid", ["", "WITHOUT ROWID"])
+def test_an_export_by_pages_goes_past_an_id_of_any_sort(
+    rowid: str, sqlite: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage_admin.sessions.exporting.PAGE", 1)
+    agents(sqlite)
+    if rowid:
+        [[ddl]] = sqlite.run("SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = 'sessions'")
+        sqlite.run(f"DROP TABLE sessions; {ddl} {rowid}")
+    sqlite.run(
+        "INSERT INTO sessions (session_id, memory) VALUES ('a', '{}'), (CAST(x'62ff' AS TEXT), '{}'), ('ü', ' {} '), "
+        "('z', '[1'), (x'00', '{}'), (x'ff', '{}'), ('', '{}')"
+    )
+    done = Sessions(sqlite.url).export(tmp_path / "out.jsonl", snapshot=False)
+    _, *rows, _, _ = read((tmp_path / "out.jsonl").read_bytes())
+    found = [row["session_id"] if isinstance(row["session_id"], str) else row["session_id"]["base64"] for row in rows]
+    assert found == ["", "a", "Yv8=", "z", "ü", "AA==", "/w=="]
+    assert done.sessions == 7
+
+
 def test_a_database_that_speaks_another_encoding(postgres: Database, tmp_path: Path) -> None:
     postgres.run("CREATE SCHEMA ai")
     agents(postgres, "ü")

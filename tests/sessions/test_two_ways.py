@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from storage_admin.schema import ColumnType
 from storage_admin.sessions import Sessions
@@ -40,21 +40,28 @@ stored = (
     | st.floats(allow_nan=False)
     | st.binary(max_size=6)
 )
-plain = st.sampled_from([None, 1, "x", '{"a": "b"}', "null", "[]"])
-# Mostly rows without anything odd, so that many are taken together, and others in between.
-rows = st.lists(st.lists(plain, min_size=6, max_size=6) | st.lists(stored, min_size=6, max_size=6), max_size=40)
+texts = st.sampled_from([None, "x", "ü", b"\xc3", b"\xa9"])
+jsons = st.sampled_from([None, 1, '{"a": "b"}', "null", "[]"])
+times = st.sampled_from([None, 1, -(2**63)])
+# Mostly rows of which several can be taken together, and others in between.
+plain = st.tuples(texts, jsons, jsons, jsons, times, times).map(list)
+rows = st.lists(plain | plain | st.lists(stored, min_size=6, max_size=6), max_size=40)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(rows=rows)
+@given(rows=rows, as_texts=st.booleans())
+@example(rows=[[half, *[None] * 5] for half in (b"\xc3", b"\xa9")], as_texts=True)  # UTF-8 only together
+@example(rows=[[None, half, *[None] * 4] for half in ("[1", "2]")], as_texts=False)  # JSON only together
 def test_rows_of_sqlite_become_the_same_lines_together_and_one_by_one(
-    rows: list[list[Any]], sqlite: Database, tmp_path_factory: pytest.TempPathFactory
+    rows: list[list[Any]], as_texts: bool, sqlite: Database, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("ways")
     sqlite.run("DROP TABLE IF EXISTS sessions")
     table = agents(sqlite)
     for number, values in enumerate(rows):
         insert(sqlite, table, {"session_id": f"s{number:02}"} | dict(zip(COLUMNS, values, strict=True)))
+    if as_texts:  # which need not be UTF-8
+        sqlite.run("UPDATE sessions SET user_id = CAST(user_id AS TEXT), memory = CAST(memory AS TEXT)")
     Sessions(sqlite.url).export(folder / "together.jsonl")
     # A table without numbers for its rows is read value by value.
     [[ddl]] = sqlite.run("SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = 'sessions'")
