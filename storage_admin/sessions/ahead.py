@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 STUCK = 2  # seconds, after which a thread that reads from somebody who says nothing is left behind
-PAUSE = 0.1  # seconds, after which a thread looks whether it is still wanted
+PAUSE = 0.1  # seconds, after which it is looked whether there was Ctrl-C
 
 
 class _End:
@@ -26,21 +26,17 @@ def ahead(items: Iterator[Item]) -> Iterator[Iterator[Item]]:
     waiting: Queue[Item | _End] = Queue()
     wanted, over = Semaphore(0), Event()
 
-    def put(item: Item | _End) -> None:
-        waiting.put(item)
-        while not (wanted.acquire(timeout=PAUSE) or over.is_set()):
-            pass
-
     def work() -> None:
         try:
             for item in items:
-                put(item)
+                waiting.put(item)
+                wanted.acquire()
                 if over.is_set():
                     return
         except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
-            put(_End(error))
+            waiting.put(_End(error))
         else:
-            put(_End())
+            waiting.put(_End())
 
     thread = Thread(target=work, daemon=True)
     thread.start()
@@ -48,6 +44,7 @@ def ahead(items: Iterator[Item]) -> Iterator[Iterator[Item]]:
         yield _taken(waiting, wanted)
     finally:
         over.set()
+        wanted.release()
         thread.join(STUCK)
 
 
