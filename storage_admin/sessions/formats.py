@@ -190,8 +190,16 @@ def is_json(data: bytes) -> bool:
     """Whether a text is JSON that every reader takes: no NaN, no half characters, no thousand levels, and in UTF-8."""
     try:
         _valid(data)
+    except (msgspec.MsgspecError, RecursionError):
+        return False
+    return is_utf8(data)
+
+
+def is_utf8(data: bytes) -> bool:
+    """Whether bytes are UTF-8, at which the decoders of JSON do not look in what they leave as it is."""
+    try:
         return data.isascii() or data.decode() is not None
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+    except UnicodeDecodeError:
         return False
 
 

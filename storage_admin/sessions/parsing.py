@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
-from storage_admin.sessions.formats import BASE64, CELLS, NULL_FORM, OWN, TEXT_FORM
+from storage_admin.sessions.formats import BASE64, CELLS, NULL_FORM, OWN, TEXT_FORM, is_utf8
 from storage_admin.sessions.tables import SESSION_ID
 
 if TYPE_CHECKING:
@@ -97,14 +97,12 @@ class Parser:
             return None
         try:
             found = self._whole(line.data)
-            if not line.data.isascii():
-                line.data.decode()
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             return None
         values = list(msgspec.structs.astuple(found))
         key = None if self._key_place is None else values[self._key_place]
         forms = values[len(self._columns)] or {}
-        if type(key) is not str or not forms.keys() <= self._json.keys():
+        if type(key) is not str or not forms.keys() <= self._json.keys() or not is_utf8(line.data):
             return None
         del values[len(self._columns) :]
         for name, place in self._json.items():

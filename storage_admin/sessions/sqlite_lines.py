@@ -15,7 +15,7 @@ import msgspec
 import sqlalchemy as sa
 
 from storage_admin.sessions.driver import driver_errors
-from storage_admin.sessions.formats import NULL_FORM, OWN, Block, LineMaker, StoredText
+from storage_admin.sessions.formats import NULL_FORM, OWN, Block, LineMaker, StoredText, is_utf8
 from storage_admin.sessions.tables import SESSION_ID
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ UNSAFE = re.compile(rb'[\x00-\x1f"\\]').search  # what has to be escaped in quot
 NULL = b"null"
 # The types of the values that are written as they are.
 TEXTS, NULLS, NUMBERS, WRITTEN = {bytearray}, {type(None)}, {int, type(None)}, {bytearray, int, type(None)}
-
 
 _encode = msgspec.json.Encoder().encode
 _raws: Callable[[bytes], Sequence[Any]] = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -175,7 +174,7 @@ def _written(values: Sequence[Any], is_json: bool) -> list[bytes]:
 def _are_plain(texts: Sequence[bytearray]) -> bool:
     """Whether each can stand in quotes as it is."""
     together = b" ".join(texts)  # apart, so that no two of them are UTF-8 only together
-    return not UNSAFE(together) and _is_utf8(together)
+    return not UNSAFE(together) and is_utf8(together)
 
 
 def _are_json(texts: Sequence[bytearray]) -> bool:
@@ -185,13 +184,6 @@ def _are_json(texts: Sequence[bytearray]) -> bool:
         return False
     try:
         # Found again one by one, so that no two of them are JSON only together.
-        return _raws(b"".join((b"[", together, b"]"))) == texts and _is_utf8(together)
+        return _raws(b"".join((b"[", together, b"]"))) == texts and is_utf8(together)
     except (msgspec.MsgspecError, RecursionError):
-        return False
-
-
-def _is_utf8(data: bytes) -> bool:
-    try:
-        return data.isascii() or data.decode() is not None
-    except UnicodeDecodeError:
         return False
